@@ -1,0 +1,248 @@
+"""Comparison: a baseline against a candidate on one suite, paired, with intervals and a verdict."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from finetune_api.conditions import ComparisonPhase, Conditions, list_map
+from finetune_api.evaluation import Decoding
+from finetune_api.fields import (
+    ApiModel,
+    Digest,
+    ObjectName,
+    ReportedDecimal,
+    Text,
+    decimal_string,
+)
+from finetune_api.runs import History, Progress, Run, Summary
+from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, SuiteSource
+from finetune_api.verdicts import Verdict, VerdictReason
+from finetune_api.workload import ImagePullSecrets, PriorityClassName, Resources, Retry
+
+TaskName = Annotated[str, Field(min_length=1, max_length=63)]
+
+
+class Candidate(ApiModel):
+    """A model that claims to be better."""
+
+    fine_tune_job: ObjectName
+    """Name of a FineTuneJob of this namespace. The comparison waits for it."""
+
+
+class Baseline(ApiModel):
+    """The model to compare with."""
+
+    base_model: BaseModelSource
+    """A base model as it is."""
+
+
+class Gate(ApiModel):
+    """What must hold for the candidate to be taken further. A gate that is not passed is a result, not a failure."""
+
+    min_improvement_percent: (
+        decimal_string(minimum="0", maximum="1000", example="10") | None  # type: ignore[valid-type]
+    ) = None
+    """The overall score must surely be better than the baseline's by so many percent (points when the baseline's is 0)."""
+    must_not_regress: Annotated[
+        tuple[TaskName, ...], Field(max_length=12, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] | None = None
+    """Tasks that must surely not be worse than the suite's margin; every task when it is left out."""
+
+
+class ComparisonSpec(ApiModel):
+    """Which models are compared on which questions."""
+
+    candidates: Annotated[
+        tuple[Candidate, ...],
+        Field(
+            min_length=1,
+            max_length=1,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["fineTuneJob"]},
+        ),
+    ]
+    """The models that claim to be better."""
+    baseline: Baseline | None = None
+    """The model to compare with; the candidate's base model when it is left out."""
+    suite: SuiteSource
+    """The questions and how the answers are scored."""
+    decoding: Decoding = Decoding()
+    """How answers are generated, by both models."""
+    gate: Gate | None = None
+    """What must hold for the candidate to be taken further."""
+    resources: Resources = Resources()
+    """What each evaluating pod may take."""
+    artifacts: Artifacts | None = None
+    """Where predictions and reports are kept."""
+    priority_class_name: PriorityClassName = None
+    """PriorityClass of the pods. It acts on the next pod."""
+    image_pull_secrets: ImagePullSecrets = ()
+    """Secrets of this namespace to pull the trainer image with."""
+    retry: Retry = Retry()
+    """What is done about failures of the infrastructure. It acts at once."""
+
+
+class ParseFailures(ApiModel):
+    """Answers that could not be read; they count as wrong."""
+
+    base: Annotated[int, Field(ge=0)]
+    """Of the baseline."""
+    tuned: Annotated[int, Field(ge=0)]
+    """Of the candidate."""
+
+
+class Effect(ApiModel):
+    """The difference between candidate and baseline, with its interval and the word for it."""
+
+    n: Annotated[int, Field(ge=0)]
+    """Examples, each answered by both models."""
+    groups: Annotated[int, Field(ge=0)]
+    """Independent groups that the examples fall into."""
+    base: ReportedDecimal
+    """Mean score of the baseline."""
+    tuned: ReportedDecimal
+    """Mean score of the candidate."""
+    delta: ReportedDecimal
+    """Difference, with its sign."""
+    delta_percent: ReportedDecimal | None = None
+    """Difference in percent of the baseline's score; absent when that is 0."""
+    lower: ReportedDecimal
+    """Lower end of the 95% interval of the difference."""
+    upper: ReportedDecimal
+    """Upper end of the 95% interval of the difference."""
+    p: ReportedDecimal
+    """Probability of a difference at least as large if the models were equal."""
+    verdict: Verdict
+    """What the evidence allows to be said."""
+    reason: VerdictReason
+    """Why it is this word."""
+
+
+class TaskEffect(Effect):
+    """The difference at one task."""
+
+    name: TaskName
+    """Name of the task."""
+    title: Text
+    """The task as people call it."""
+    p_holm: ReportedDecimal
+    """The same probability, adjusted for the number of tasks (Holm)."""
+    parse_failures: ParseFailures
+    """Answers that could not be read."""
+    became_parsable: ReportedDecimal
+    """Part of the difference that comes from answers that became readable."""
+    became_right: ReportedDecimal
+    """Part of the difference that comes from readable answers that became right."""
+
+
+class PerplexityEffect(ApiModel):
+    """How well the models predict held-out text: a guardrail, not a score."""
+
+    documents: Annotated[int, Field(ge=0)]
+    """Texts that were scored."""
+    base: ReportedDecimal
+    """Negative log-likelihood of the baseline, in nats per UTF-8 byte (lower is better)."""
+    tuned: ReportedDecimal
+    """The same of the candidate."""
+    delta: ReportedDecimal
+    """Difference, with its sign; above 0 the candidate predicts the text worse."""
+    lower: ReportedDecimal
+    """Lower end of the 95% interval of the difference."""
+    upper: ReportedDecimal
+    """Upper end of the 95% interval of the difference."""
+
+
+class GateName(StrEnum):
+    MIN_IMPROVEMENT = "minImprovementPercent"
+    MUST_NOT_REGRESS = "mustNotRegress"
+
+
+class GateOutcome(ApiModel):
+    """Whether one gate was passed, and the bound that decided."""
+
+    gate: GateName
+    """Which gate."""
+    task: TaskName | None = None
+    """Which task, where the gate is about one."""
+    passed: bool
+    """Whether it was passed."""
+    bound: ReportedDecimal
+    """The lower bound that decided; it must be above the limit."""
+    limit: ReportedDecimal
+    """The limit."""
+
+
+class Cost(ApiModel):
+    """What the candidate's training took."""
+
+    training_hours: ReportedDecimal
+    """Running time of the training, over all attempts."""
+    energy_kwh: Annotated[ReportedDecimal | None, Field(alias="energyKWh")] = None
+    """GPU energy; absent when it was not measured."""
+    energy_note: Text | None = None
+    """Why there is no energy figure, when there is none."""
+
+
+class CandidateStatus(ApiModel):
+    """How one candidate did. Once it is resolved it is pinned to its run."""
+
+    fine_tune_job: Annotated[str, Field(max_length=253)]
+    """Name of the FineTuneJob."""
+    run: Digest | None = None
+    """The job's run that is compared."""
+    fine_tuned_model: Annotated[str, Field(max_length=253)] | None = None
+    """The model that is compared."""
+    evaluation: Annotated[str, Field(max_length=253)] | None = None
+    """The Evaluation that scored it."""
+    verdict: Verdict | None = None
+    """What the evidence allows to be said of the overall score."""
+    overall: Effect | None = None
+    """The difference of the suite's weighted mean: the one primary test."""
+    tasks: Annotated[tuple[TaskEffect, ...], Field(max_length=12, json_schema_extra=list_map("name"))] = ()
+    """The difference by task."""
+    perplexity: PerplexityEffect | None = None
+    """The guardrail on held-out text."""
+    gates: Annotated[tuple[GateOutcome, ...], Field(max_length=16)] = ()
+    """The gates, each with the bound that decided."""
+    cost: Cost | None = None
+    """What its training took."""
+
+
+class ComparisonStatus(ApiModel):
+    """What is going on, and what came of it."""
+
+    observed_generation: int = -1
+    """The metadata.generation that this status was worked out for; -1 before the operator saw the resource."""
+    phase: ComparisonPhase | None = None
+    """The state in a word."""
+    conditions: Conditions = ()
+    """The state by aspect."""
+    run: Run | None = None
+    """The current or last run."""
+    progress: Progress | None = None
+    """How far the running step is."""
+    minimum_detectable_effect: ReportedDecimal | None = None
+    """Smallest true difference of one task that this suite finds with 80% probability."""
+    baseline_evaluation: Annotated[str, Field(max_length=253)] | None = None
+    """The Evaluation of the baseline."""
+    candidates: Annotated[
+        tuple[CandidateStatus, ...], Field(max_length=8, json_schema_extra=list_map("fineTuneJob"))
+    ] = ()
+    """How each candidate did."""
+    summary: Summary | None = None
+    """The outcome in a line."""
+    report: ClaimPath | None = None
+    """report.html on the artifacts volume; report.json lies beside it."""
+    failures: Annotated[int, Field(ge=0)] = 0
+    """Failures of this run that were counted against retry.limit."""
+    history: History = ()
+    """Earlier runs, latest first."""
+
+
+class Comparison(ApiModel):
+    """A baseline against a candidate on one suite, paired, with intervals and a verdict."""
+
+    spec: ComparisonSpec
+    """What is wanted."""
+    status: ComparisonStatus = ComparisonStatus()
+    """What is."""

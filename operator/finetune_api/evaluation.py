@@ -1,0 +1,109 @@
+"""Evaluation: one model, a base or a base with an adapter, scored on one suite."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from finetune_api.conditions import Conditions, EvaluationPhase, list_map
+from finetune_api.fields import ApiModel, Digest, ObjectName, ReportedDecimal, exactly_one_of, validations
+from finetune_api.runs import History, Progress, Run
+from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, SuiteSource
+from finetune_api.workload import ImagePullSecrets, PriorityClassName, Resources, Retry
+
+
+class ModelUnderTest(ApiModel):
+    """The model that answers."""
+
+    model_config = {"json_schema_extra": validations(exactly_one_of("baseModel", "fineTunedModel"))}
+
+    base_model: BaseModelSource | None = None
+    """A base model as it is."""
+    fine_tuned_model: ObjectName | None = None
+    """Name of a FineTunedModel of this namespace: its base model with its adapter."""
+
+
+class Decoding(ApiModel):
+    """How answers are generated: always greedily, so that the same question gives the same answer."""
+
+    max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Longest answer in tokens; a task of the suite may ask for shorter ones."""
+
+
+class EvaluationSpec(ApiModel):
+    """Which model is asked which questions."""
+
+    model: ModelUnderTest
+    """The model that answers."""
+    suite: SuiteSource
+    """The questions and how the answers are scored."""
+    decoding: Decoding = Decoding()
+    """How answers are generated."""
+    digest: Digest | None = None
+    """The content digest that model, suite and decoding must have; a run on other content fails (ContentChanged).
+    The operator sets it on the Evaluations that it makes."""
+    resources: Resources = Resources()
+    """What the evaluating pod may take."""
+    artifacts: Artifacts | None = None
+    """Where the predictions are kept."""
+    priority_class_name: PriorityClassName = None
+    """PriorityClass of the pods. It acts on the next pod."""
+    image_pull_secrets: ImagePullSecrets = ()
+    """Secrets of this namespace to pull the trainer image with."""
+    retry: Retry = Retry()
+    """What is done about failures of the infrastructure. It acts at once."""
+    suspend: bool = False
+    """true stops the work; false goes on. It acts at once."""
+
+
+class TaskScore(ApiModel):
+    """How one model did at one task."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """Name of the task."""
+    n: Annotated[int, Field(ge=0)]
+    """Examples that were scored."""
+    score: ReportedDecimal
+    """Mean score, 0 to 1; for perplexity, nats per UTF-8 byte (lower is better)."""
+    parse_failures: Annotated[int, Field(ge=0)] = 0
+    """Answers that could not be read; they count as wrong."""
+
+
+TaskScores = Annotated[tuple[TaskScore, ...], Field(max_length=16, json_schema_extra=list_map("name"))]
+
+
+class EvaluationStatus(ApiModel):
+    """What is going on, and what came of it."""
+
+    observed_generation: int = -1
+    """The metadata.generation that this status was worked out for; -1 before the operator saw the resource."""
+    phase: EvaluationPhase | None = None
+    """The state in a word."""
+    conditions: Conditions = ()
+    """The state by aspect."""
+    run: Run | None = None
+    """The current or last run."""
+    progress: Progress | None = None
+    """How far the running step is."""
+    digest: Digest | None = None
+    """sha256 of what was evaluated: model, adapter, suite, decoding, scorers. Evaluations with the same one are shared."""
+    score: ReportedDecimal | None = None
+    """Overall score: the suite's weighted mean over its tasks, 0 to 1."""
+    tasks: TaskScores = ()
+    """Scores by task."""
+    seconds: ReportedDecimal | None = None
+    """How long the scoring took."""
+    predictions: ClaimPath | None = None
+    """Folder on the artifacts volume with the answers, one JSON object a line."""
+    failures: Annotated[int, Field(ge=0)] = 0
+    """Failures of this run that were counted against retry.limit."""
+    history: History = ()
+    """Earlier runs, latest first."""
+
+
+class Evaluation(ApiModel):
+    """One model, a base or a base with an adapter, scored on one suite."""
+
+    spec: EvaluationSpec
+    """What is wanted."""
+    status: EvaluationStatus = EvaluationStatus()
+    """What is."""

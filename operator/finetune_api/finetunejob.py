@@ -1,0 +1,245 @@
+"""FineTuneJob: one fine-tuning of one base model on one dataset."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from finetune_api.conditions import Conditions, FineTuneJobPhase
+from finetune_api.fields import (
+    ApiModel,
+    Digest,
+    ReportedDecimal,
+    Text,
+    decimal_string,
+    rule,
+    validations,
+)
+from finetune_api.runs import History, Progress, Run, Summary
+from finetune_api.sources import Artifacts, BaseModelSource, DatasetSource, SuiteSource
+from finetune_api.workload import ImagePullSecrets, PriorityClassName, Resources, Retry
+
+
+class Method(StrEnum):
+    AUTO = "auto"
+    LORA = "lora"
+    QLORA = "qlora"
+
+
+class Quantization(StrEnum):
+    NONE = "none"
+    INT8 = "int8"
+    NF4 = "nf4"
+
+
+class Precision(StrEnum):
+    """Number format of the weights that are not quantized, and of the computation."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Dataset(DatasetSource):
+    """The examples to learn from, and how they are split."""
+
+    validation_fraction: decimal_string(minimum="0", maximum="0.5", example="0.1") = "0.1"  # type: ignore[valid-type]
+    """Share of the examples that is held out to watch the validation loss; at least one when above 0."""
+
+
+class Lora(ApiModel):
+    """The low-rank adapter."""
+
+    rank: Annotated[int, Field(ge=1, le=512)] = 16
+    """Rank of the two matrices that are trained beside each target module."""
+    alpha: Annotated[int, Field(ge=1, le=2048)] = 32
+    """Scale: the adapter's output is multiplied by alpha / rank."""
+    dropout: decimal_string(minimum="0", maximum="0.9", example="0.1") = "0.05"  # type: ignore[valid-type]
+    """Share of the adapter's inputs that is dropped at random while training."""
+    target_modules: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=128)], ...],
+        Field(min_length=1, max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    """Names of the linear layers that get an adapter, as the model calls them."""
+
+
+class Training(ApiModel):
+    """How long, how fast and in which portions the model learns."""
+
+    model_config = {
+        "json_schema_extra": validations(
+            rule(
+                "!has(self.microBatchSize) || self.effectiveBatchSize % self.microBatchSize == 0",
+                "microBatchSize must divide effectiveBatchSize",
+            )
+        )
+    }
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Passes over the training examples."""
+    learning_rate: decimal_string(minimum="0", maximum="1", example="2e-4", open_below=True) = "2e-4"  # type: ignore[valid-type]
+    """Highest learning rate, after warm-up; it then falls along a cosine."""
+    sequence_length: Annotated[int, Field(ge=16, le=1_048_576)] = 2048
+    """Longest example in tokens; longer ones are cut and counted."""
+    effective_batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Examples a step. How many of them go through the model at once follows from the plan."""
+    micro_batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Examples that go through the model at once, when the plan shall not choose; must divide effectiveBatchSize."""
+    checkpoint_every_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    """Steps between checkpoints: the most that a crash can cost."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
+    """Fixes the order of the examples, the adapter's start and the dropout."""
+
+
+class FollowUpEvaluation(ApiModel):
+    """A Comparison with the base model that follows by itself."""
+
+    suite: SuiteSource
+    """The questions."""
+
+
+class FineTuneJobSpec(ApiModel):
+    """What to fine-tune, on which examples, how, and with which means."""
+
+    model_config = {
+        "json_schema_extra": validations(
+            rule(
+                "!has(self.quantization) || self.quantization == 'none' || self.method != 'lora'",
+                "quantization int8 or nf4 needs method qlora or auto: set spec.method to one of them, "
+                "or leave spec.quantization out",
+            ),
+            rule(
+                "!has(self.quantization) || self.quantization != 'none' || self.method != 'qlora'",
+                "method qlora needs quantization int8 or nf4: set spec.quantization to one of them or leave it out",
+            ),
+        )
+    }
+
+    base_model: BaseModelSource
+    """The model to start from."""
+    dataset: Dataset
+    """The examples to learn from."""
+    artifacts: Artifacts | None = None
+    """Where the adapter, the checkpoints and the reports are kept."""
+    method: Method = Method.AUTO
+    """auto lets the plan choose; lora keeps the base model's weights as they are; qlora quantizes them."""
+    quantization: Quantization | None = None
+    """How the base model's weights are kept in memory: none, int8 or nf4. The plan chooses when it is left out."""
+    lora: Lora = Lora()
+    """The low-rank adapter."""
+    training: Training = Training()
+    """How long, how fast and in which portions the model learns."""
+    resources: Resources = Resources()
+    """What the training pod may take."""
+    priority_class_name: PriorityClassName = None
+    """PriorityClass of the pods. It acts on the next pod."""
+    image_pull_secrets: ImagePullSecrets = ()
+    """Secrets of this namespace to pull the trainer image with."""
+    retry: Retry = Retry()
+    """What is done about failures of the infrastructure. It acts at once."""
+    evaluation: FollowUpEvaluation | None = None
+    """When given, a Comparison with the base model follows by itself, under the job's name."""
+    suspend: bool = False
+    """true stops the work after a checkpoint; false goes on from there. It acts at once."""
+
+
+class DatasetSummary(ApiModel):
+    """What prepare found in the dataset."""
+
+    digest: Digest
+    """sha256 of the canonical examples and their split."""
+    train: Annotated[int, Field(ge=0)]
+    """Examples to learn from."""
+    validation: Annotated[int, Field(ge=0)]
+    """Examples held out."""
+    train_tokens: Annotated[int, Field(ge=0)]
+    """Tokens of the training examples, prompts included."""
+    trainable_tokens: Annotated[int, Field(ge=0)]
+    """Tokens that the loss is taken over: the completions."""
+    longest: Annotated[int, Field(ge=0)]
+    """Tokens of the longest example, before it is cut."""
+    truncated: Annotated[int, Field(ge=0)]
+    """Examples longer than training.sequenceLength, which are cut."""
+
+
+class TrainingPlan(ApiModel):
+    """What prepare decided before a GPU is asked for."""
+
+    method: Method
+    """lora or qlora."""
+    quantization: Quantization
+    """How the base model's weights are kept."""
+    precision: Precision
+    """Number format of the weights that are not quantized."""
+    micro_batch_size: Annotated[int, Field(ge=1)]
+    """Examples that go through the model at once."""
+    gradient_accumulation: Annotated[int, Field(ge=1)]
+    """Micro-batches a step."""
+    steps: Annotated[int, Field(ge=1)]
+    """Optimizer steps in all."""
+    steps_per_epoch: Annotated[int, Field(ge=1)]
+    """Optimizer steps in one pass over the training examples."""
+
+
+class TrainingSummary(ApiModel):
+    """What the training took and reached."""
+
+    steps: Annotated[int, Field(ge=0)]
+    """Optimizer steps that were taken."""
+    final_loss: ReportedDecimal
+    """Mean training loss of the last logged steps."""
+    validation_loss: ReportedDecimal | None = None
+    """Loss on the held-out examples at the end; absent when none were held out."""
+    hours: ReportedDecimal
+    """Running time of the training, over all attempts."""
+    energy_kwh: Annotated[ReportedDecimal | None, Field(alias="energyKWh")] = None
+    """GPU energy; absent when it was not measured."""
+    energy_note: Text | None = None
+    """Why there is no energy figure, when there is none."""
+    tokens_per_second: ReportedDecimal
+    """Tokens, without padding, a second of training."""
+    peak_memory_bytes: Annotated[int, Field(ge=0)]
+    """Most memory in use: the GPU's, or the process's where it computes on the CPU."""
+    adapter_digest: Digest
+    """sha256 over the adapter's files."""
+
+
+class FineTuneJobStatus(ApiModel):
+    """What is going on, and what came of it."""
+
+    observed_generation: int = -1
+    """The metadata.generation that this status was worked out for; -1 before the operator saw the resource."""
+    phase: FineTuneJobPhase | None = None
+    """The state in a word."""
+    conditions: Conditions = ()
+    """The state by aspect."""
+    run: Run | None = None
+    """The current or last run."""
+    progress: Progress | None = None
+    """How far the running step is."""
+    dataset: DatasetSummary | None = None
+    """What prepare found in the dataset."""
+    plan: TrainingPlan | None = None
+    """What prepare decided before a GPU was asked for."""
+    base_model_digest: Digest | None = None
+    """sha256 over the base model's files."""
+    training: TrainingSummary | None = None
+    """What the training took and reached."""
+    fine_tuned_model: Annotated[str, Field(max_length=253)] | None = None
+    """The registry entry that the run left."""
+    comparison: Annotated[str, Field(max_length=253)] | None = None
+    """The Comparison that follows by itself."""
+    summary: Summary | None = None
+    """Its outcome."""
+    failures: Annotated[int, Field(ge=0)] = 0
+    """Failures of this run that were counted against retry.limit."""
+    history: History = ()
+    """Earlier runs, latest first."""
+
+
+class FineTuneJob(ApiModel):
+    """One fine-tuning of one base model on one dataset."""
+
+    spec: FineTuneJobSpec
+    """What is wanted."""
+    status: FineTuneJobStatus = FineTuneJobStatus()
+    """What is."""

@@ -1,0 +1,143 @@
+"""The order: the one JSON document that tells a pod what to do. It travels in the pod's environment."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from finetune_api.comparison import Cost, Gate
+from finetune_api.evaluation import Decoding
+from finetune_api.fields import WireModel
+from finetune_api.finetunejob import Lora, Method, Quantization, Training
+
+ORDER_VARIABLE = "FINETUNE_ORDER"
+"""Name of the environment variable that holds the order."""
+COMPUTE_VARIABLE = "FINETUNE_COMPUTE"
+"""`cpu` lets a pod that asked for GPUs compute on the CPU. Only test devices set it."""
+COMPLETE_MARKER = "COMPLETE"
+"""File that says that a step's folder is whole. It is written last."""
+RESULT_FILE = "result.json"
+ORDER_VERSION = 1
+
+
+class Location(WireModel):
+    """A file or folder in a mounted volume. The path must not lead out of the volume, not by links either."""
+
+    volume: str
+    """Where the volume is mounted, absolute."""
+    path: str
+    """Path inside the volume; `.` is its root."""
+    manifest_field: str
+    """The field of the manifest to name when something is wrong with it."""
+
+
+class SuiteLocation(WireModel):
+    """The suite: one that the image carries, or a mounted folder."""
+
+    builtin: str | None = None
+    location: Location | None = None
+    limit_per_task: int | None = None
+
+
+class ModelLocation(WireModel):
+    """A base model, with an adapter or without."""
+
+    name: str
+    """What the model is called in results: `base`, or the candidate's FineTuneJob."""
+    base_model: Location
+    base_model_digest: str | None = None
+    """Known for an adapter: the digest that its base model must have."""
+    adapter: Location | None = None
+    adapter_digest: str | None = None
+    """The digest that the adapter's files must have."""
+    quantization: Quantization = Quantization.NONE
+    """The form that is scored: how the base model's weights are kept in memory."""
+
+
+class OrderBase(WireModel):
+    version: Literal[1] = 1
+    directory: str
+    """Folder of this run on the artifacts volume, absolute; each step has its own folder in it."""
+
+    def to_json(self) -> str:
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class PrepareTrainingOrder(OrderBase):
+    """Check dataset and model, split, count, plan; find out whether the training is already done."""
+
+    order: Literal["prepare-training"] = "prepare-training"
+    base_model: Location
+    dataset: Location
+    validation_fraction: str
+    method: Method
+    quantization: Quantization | None = None
+    lora: Lora
+    training: Training
+    gpus: int
+
+
+class TrainOrder(OrderBase):
+    """Train as `prepare` planned, from the last complete checkpoint if there is one."""
+
+    order: Literal["train"] = "train"
+    base_model: Location
+    lora: Lora
+    training: Training
+    gpus: int
+
+
+class PrepareEvaluationOrder(OrderBase):
+    """Work out what models, suite and decoding contain, as digests; find out whether the evaluation is already done."""
+
+    order: Literal["prepare-evaluation"] = "prepare-evaluation"
+    models: Annotated[tuple[ModelLocation, ...], Field(min_length=1, max_length=9)]
+    suite: SuiteLocation
+    decoding: Decoding
+    gate: Gate | None = None
+    """Given by a Comparison, so that a gate on a task that the suite does not have is refused before any work."""
+    expected_digest: str | None = None
+
+
+class EvaluateOrder(OrderBase):
+    """Ask one model all questions of the suite and score its answers."""
+
+    order: Literal["evaluate"] = "evaluate"
+    model: ModelLocation
+    suite: SuiteLocation
+    decoding: Decoding
+    digest: str
+    """The evaluation's content digest, as prepare found it."""
+    gpus: int
+
+
+class EvaluationLocation(WireModel):
+    """The folder that an `evaluate` step left."""
+
+    name: str
+    location: Location
+    digest: str
+
+
+class CompareOrder(OrderBase):
+    """Pair the answers of baseline and candidate, and say the verdict."""
+
+    order: Literal["compare"] = "compare"
+    comparison: str
+    """Name of the Comparison, for the report."""
+    suite: SuiteLocation
+    baseline: EvaluationLocation
+    candidate: EvaluationLocation
+    gate: Gate | None = None
+    cost: Cost | None = None
+
+
+Order = Annotated[
+    PrepareTrainingOrder | TrainOrder | PrepareEvaluationOrder | EvaluateOrder | CompareOrder,
+    Field(discriminator="order"),
+]
+_ADAPTER: TypeAdapter[Order] = TypeAdapter(Order)
+
+
+def parse_order(text: str) -> Order:
+    """Raises pydantic.ValidationError where the text is not an order of this version."""
+    return _ADAPTER.validate_json(text)

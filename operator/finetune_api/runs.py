@@ -1,0 +1,73 @@
+"""What the status of every kind of work has in common: the run, its progress, its outcome in a line, earlier runs."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from finetune_api.conditions import list_map
+from finetune_api.fields import ApiModel, Digest, ReportedDecimal, Text, Timestamp
+from finetune_api.verdicts import Verdict
+
+
+class Progress(ApiModel):
+    """How far the running step is."""
+
+    percentage: Annotated[int, Field(ge=0, le=100)]
+    """Share of the steps that are done."""
+    step: Annotated[int, Field(ge=0)]
+    """Steps, or examples, that are done."""
+    steps: Annotated[int, Field(ge=0)]
+    """Steps, or examples, in all."""
+    eta: Annotated[str, Field(max_length=32)] | None = None
+    """Time still needed, such as 12m30s."""
+    loss: ReportedDecimal | None = None
+    """Training loss at the last report."""
+    stage: Text | None = None
+    """What the pod is doing."""
+
+
+class Run(ApiModel):
+    """One run: named by the digest of what goes into it, and bound to the spec that it started with."""
+
+    digest: Digest
+    """Name of the run."""
+    started_at: Timestamp
+    """When the run started."""
+    finished_at: Timestamp | None = None
+    """When it ended."""
+    spec: Annotated[
+        dict[str, Any] | None,
+        Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+    ] = None
+    """The part of the spec that the run is named by, as it was when the run started."""
+
+
+class PastRun(ApiModel):
+    """An earlier run of this resource."""
+
+    digest: Digest
+    """Name of the run."""
+    phase: Annotated[str, Field(max_length=32)]
+    """How it ended."""
+    reason: Annotated[str, Field(max_length=64)]
+    """Why."""
+    finished_at: Timestamp | None = None
+    """When it ended."""
+    fine_tuned_model: Annotated[str, Field(max_length=253)] | None = None
+    """The model that it registered."""
+
+
+History = Annotated[tuple[PastRun, ...], Field(max_length=10, json_schema_extra=list_map("digest"))]
+
+
+class Summary(ApiModel):
+    """The outcome in a line, for the columns of kubectl get."""
+
+    base: ReportedDecimal | None = None
+    """Overall score of the baseline, 0 to 1."""
+    tuned: ReportedDecimal | None = None
+    """Overall score of the candidate, 0 to 1."""
+    delta: ReportedDecimal | None = None
+    """Difference of the two, with its sign."""
+    verdict: Verdict | None = None
+    """What the evidence allows to be said."""

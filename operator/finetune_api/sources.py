@@ -1,0 +1,91 @@
+"""Where things are: base models, datasets, suites and artifacts."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from finetune_api.fields import (
+    ApiModel,
+    ConfigMapKeyName,
+    ObjectName,
+    PathInVolume,
+    exactly_one_of,
+    validations,
+)
+
+
+class ClaimPath(ApiModel):
+    """A file or folder on a PersistentVolumeClaim of this namespace."""
+
+    claim_name: ObjectName
+    """Name of the PersistentVolumeClaim."""
+    path: PathInVolume
+    """Path inside the volume, relative to its root."""
+
+
+class Claim(ApiModel):
+    """A PersistentVolumeClaim of this namespace."""
+
+    claim_name: ObjectName
+    """Name of the PersistentVolumeClaim."""
+
+
+class ConfigMapKey(ApiModel):
+    """One key of a ConfigMap of this namespace."""
+
+    name: ObjectName
+    """Name of the ConfigMap."""
+    key: ConfigMapKeyName
+    """Key whose value is the file."""
+
+
+class ConfigMapFolder(ApiModel):
+    """A ConfigMap of this namespace, whose keys are files of one folder."""
+
+    name: ObjectName
+    """Name of the ConfigMap."""
+
+
+class BaseModelSource(ApiModel):
+    """The model to start from: a folder with config.json, tokenizer and safetensors weights."""
+
+    model_config = {"json_schema_extra": validations(exactly_one_of("persistentVolumeClaim"))}
+
+    persistent_volume_claim: ClaimPath | None = None
+    """A folder on a volume. It is mounted read-only."""
+
+
+class DatasetSource(ApiModel):
+    """The examples to learn from: one JSON object a line, in one of the three shapes
+    instruction/input/output, prompt/completion, or messages."""
+
+    model_config = {"json_schema_extra": validations(exactly_one_of("persistentVolumeClaim", "configMap"))}
+
+    persistent_volume_claim: ClaimPath | None = None
+    """A JSONL file on a volume. It is mounted read-only."""
+    config_map: ConfigMapKey | None = None
+    """A JSONL file in a ConfigMap (at most 1 MiB)."""
+
+
+class SuiteSource(ApiModel):
+    """The questions and how their answers are scored: a folder with suite.yaml and JSONL examples."""
+
+    model_config = {
+        "json_schema_extra": validations(exactly_one_of("builtin", "configMap", "persistentVolumeClaim"))
+    }
+
+    builtin: Annotated[str, Field(json_schema_extra={"enum": ["finance"]})] | None = None
+    """A suite that the trainer image carries: finance (EPS extraction, sentiment, revenue analysis, perplexity)."""
+    config_map: ConfigMapFolder | None = None
+    """A suite in a ConfigMap, whose keys are suite.yaml and the files that it names."""
+    persistent_volume_claim: ClaimPath | None = None
+    """A suite's folder on a volume. It is mounted read-only."""
+    limit_per_task: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Score only so many examples of each task: the same ones for every model, spread over groups and patterns."""
+
+
+class Artifacts(ApiModel):
+    """Where checkpoints, adapters, predictions and reports are kept."""
+
+    persistent_volume_claim: Claim
+    """The volume; default: the claim that the operator's chart names (artifacts), in this namespace."""

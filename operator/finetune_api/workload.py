@@ -1,0 +1,84 @@
+"""What a pod may take and how its failures are treated: the same words in every kind."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from finetune_api.fields import ApiModel, ObjectName, Quantity, rule, validations
+
+
+class TolerationOperator(StrEnum):
+    EQUAL = "Equal"
+    EXISTS = "Exists"
+
+
+class TaintEffect(StrEnum):
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+class Toleration(ApiModel):
+    """A taint that the pods put up with, as in a pod's spec."""
+
+    model_config = {
+        "json_schema_extra": validations(
+            rule(
+                "!has(self.value) || !has(self.operator) || self.operator != 'Exists'",
+                "value must not be given with operator Exists",
+            )
+        )
+    }
+
+    key: Annotated[str, Field(max_length=316)] | None = None
+    """The taint's key; every key when it is left out and operator is Exists."""
+    operator: TolerationOperator | None = None
+    """Equal (when left out) or Exists."""
+    value: Annotated[str, Field(max_length=63)] | None = None
+    """The taint's value, for operator Equal."""
+    effect: TaintEffect | None = None
+    """The taint's effect; every effect when it is left out."""
+    toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    """How long a NoExecute taint is put up with, in seconds."""
+
+
+Labels = Annotated[
+    dict[str, Annotated[str, Field(max_length=63)]],
+    Field(max_length=32),
+]
+
+
+class Resources(ApiModel):
+    """What the pods that compute ask for. Preparing and comparing take a CPU and no GPU."""
+
+    gpus: Annotated[int, Field(ge=0, le=16)] = 1
+    """GPUs on one node (nvidia.com/gpu). 0 computes on the CPU: only for trials with small models."""
+    cpu: Quantity = "4"
+    """CPU of the pod, both request and limit."""
+    memory: Quantity = "16Gi"
+    """Host memory of the pod, both request and limit. A container over it is killed (HostMemoryExceeded)."""
+    node_selector: Labels = {}
+    """Labels that the node must have."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
+    """Taints that the pods put up with."""
+
+
+class Retry(ApiModel):
+    """What is done about failures of the infrastructure. Errors of the spec or the dataset are never retried."""
+
+    limit: Annotated[int, Field(ge=0, le=20)] = 3
+    """Failures that are tried again before the resource fails. Preemptions are not counted."""
+    backoff_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """Pause before the first retry, in seconds; it doubles with each one, up to an hour."""
+
+
+class LocalReference(ApiModel):
+    """An object of this namespace."""
+
+    name: ObjectName
+    """Name of the object."""
+
+
+ImagePullSecrets = Annotated[tuple[LocalReference, ...], Field(max_length=8)]
+PriorityClassName = Annotated[ObjectName | None, Field()]

@@ -1,0 +1,1 @@
+"""Reconciles the four kinds: observe, plan, apply."""
