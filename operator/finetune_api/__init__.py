@@ -1,1 +1,1 @@
-"""The contract: what a user may write, what they get back, and how operator and trainer talk. Imports nothing of ours."""
+"""The contract: what a user may write and gets back, and how operator and trainer talk. Imports nothing of ours."""

@@ -9,8 +9,10 @@ from finetune_api.conditions import ComparisonPhase, Conditions, list_map
 from finetune_api.evaluation import Decoding
 from finetune_api.fields import (
     ApiModel,
+    Count,
     Digest,
     ObjectName,
+    ObservedGeneration,
     ReportedDecimal,
     Text,
     decimal_string,
@@ -43,10 +45,11 @@ class Gate(ApiModel):
     min_improvement_percent: (
         decimal_string(minimum="0", maximum="1000", example="10") | None  # type: ignore[valid-type]
     ) = None
-    """The overall score must surely be better than the baseline's by so many percent (points when the baseline's is 0)."""
-    must_not_regress: Annotated[
-        tuple[TaskName, ...], Field(max_length=12, json_schema_extra={"x-kubernetes-list-type": "set"})
-    ] | None = None
+    """Percent by which the overall score must surely be better than the baseline's (points where that is 0)."""
+    must_not_regress: (
+        Annotated[tuple[TaskName, ...], Field(max_length=12, json_schema_extra={"x-kubernetes-list-type": "set"})]
+        | None
+    ) = None
     """Tasks that must surely not be worse than the suite's margin; every task when it is left out."""
 
 
@@ -85,18 +88,18 @@ class ComparisonSpec(ApiModel):
 class ParseFailures(ApiModel):
     """Answers that could not be read; they count as wrong."""
 
-    base: Annotated[int, Field(ge=0)]
+    base: Count
     """Of the baseline."""
-    tuned: Annotated[int, Field(ge=0)]
+    tuned: Count
     """Of the candidate."""
 
 
 class Effect(ApiModel):
     """The difference between candidate and baseline, with its interval and the word for it."""
 
-    n: Annotated[int, Field(ge=0)]
+    n: Count
     """Examples, each answered by both models."""
-    groups: Annotated[int, Field(ge=0)]
+    groups: Count
     """Independent groups that the examples fall into."""
     base: ReportedDecimal
     """Mean score of the baseline."""
@@ -138,7 +141,7 @@ class TaskEffect(Effect):
 class PerplexityEffect(ApiModel):
     """How well the models predict held-out text: a guardrail, not a score."""
 
-    documents: Annotated[int, Field(ge=0)]
+    documents: Count
     """Texts that were scored."""
     base: ReportedDecimal
     """Negative log-likelihood of the baseline, in nats per UTF-8 byte (lower is better)."""
@@ -188,6 +191,8 @@ class CandidateStatus(ApiModel):
 
     fine_tune_job: Annotated[str, Field(max_length=253)]
     """Name of the FineTuneJob."""
+    uid: Annotated[str, Field(max_length=64)] | None = None
+    """Its uid, from when it was first seen: a namesake made later is not what was asked about."""
     run: Digest | None = None
     """The job's run that is compared."""
     fine_tuned_model: Annotated[str, Field(max_length=253)] | None = None
@@ -211,7 +216,7 @@ class CandidateStatus(ApiModel):
 class ComparisonStatus(ApiModel):
     """What is going on, and what came of it."""
 
-    observed_generation: int = -1
+    observed_generation: ObservedGeneration = -1
     """The metadata.generation that this status was worked out for; -1 before the operator saw the resource."""
     phase: ComparisonPhase | None = None
     """The state in a word."""
@@ -233,7 +238,7 @@ class ComparisonStatus(ApiModel):
     """The outcome in a line."""
     report: ClaimPath | None = None
     """report.html on the artifacts volume; report.json lies beside it."""
-    failures: Annotated[int, Field(ge=0)] = 0
+    failures: Count = 0
     """Failures of this run that were counted against retry.limit."""
     history: History = ()
     """Earlier runs, latest first."""

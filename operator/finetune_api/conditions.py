@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from finetune_api.fields import ApiModel, LongText, Timestamp
+from finetune_api.fields import ApiModel, Count, LongText, Timestamp
 
 
 class FineTuneJobPhase(StrEnum):
@@ -115,7 +115,7 @@ class Condition(ApiModel):
     """The aspect that this condition is about."""
     status: ConditionStatus
     """True, False or Unknown."""
-    observed_generation: Annotated[int, Field(ge=0, le=2**53)] = 0
+    observed_generation: Count = 0
     """The metadata.generation that the condition was worked out for."""
     last_transition_time: Timestamp
     """When the status last changed."""

@@ -1,6 +1,7 @@
-"""The CustomResourceDefinitions, written from the models: `python3 -m finetune_api.crds FOLDER [--check]`."""
+"""The CustomResourceDefinitions, written from the models: `python3 -m finetune_api.crds FOLDER... [--check]`."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,23 +72,37 @@ COLUMNS: dict[Kind, list[dict[str, Any]]] = {
 NAME_LIMIT = 200
 
 
+_NOT_A_TEXT_TO_EVERY_READER = re.compile(r"[yYnN]|[-+.]?[0-9].*")
+"""PyYAML takes `n` and `2e-4` for texts and writes them without quotes; kubectl reads a truth value and a number."""
+
+
 class _PlainDumper(yaml.SafeDumper):
     """Writes a repeated rule out again: kubectl reads anchors, people do not."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
 
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        style = "'" if _NOT_A_TEXT_TO_EVERY_READER.fullmatch(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_PlainDumper.add_representer(str, _PlainDumper.represent_text)
+
 
 def _schema(kind: Kind) -> Schema:
     schema = structural_schema(MODELS[kind])
     schema["properties"] = {
-        "apiVersion": {"type": "string", "description": "Version of this schema."},
-        "kind": {"type": "string", "description": "Kind of this object."},
+        "apiVersion": {"type": "string", "maxLength": 253, "description": "Version of this schema."},
+        "kind": {"type": "string", "maxLength": 63, "description": "Kind of this object."},
         "metadata": {"type": "object"},
         **schema["properties"],
     }
     schema["x-kubernetes-validations"] = [
-        rule(f"self.metadata.name.size() <= {NAME_LIMIT}", f"metadata.name must have at most {NAME_LIMIT} characters")
+        rule(
+            f"self.metadata.name.size() <= {NAME_LIMIT}",
+            f"metadata.name must have at most {NAME_LIMIT} characters: choose a shorter one",
+        )
     ]
     return schema
 
@@ -134,17 +149,19 @@ def rendered() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="finetune_api.crds", description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file differs")
     given = parser.parse_args(arguments)
-    stale = [name for name, text in rendered().items() if not _is(given.folder / name, text)]
+    files = {folder / name: text for folder in given.folders for name, text in rendered().items()}
+    stale = {path: text for path, text in files.items() if not _is(path, text)}
     if given.check:
-        for name in stale:
-            print(f"{given.folder / name} differs from the models: run `make crds`", file=sys.stderr)
+        for path in stale:
+            print(f"{path} differs from the models: run `make crds`", file=sys.stderr)
         return 1 if stale else 0
-    for name in stale:
-        (given.folder / name).write_text(rendered()[name])
-        print(f"wrote {given.folder / name}")
+    for path, text in stale.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        print(f"wrote {path}")
     return 0
 
 

@@ -5,7 +5,18 @@ from typing import Annotated
 from pydantic import Field
 
 from finetune_api.conditions import Conditions, EvaluationPhase, list_map
-from finetune_api.fields import ApiModel, Digest, ObjectName, ReportedDecimal, exactly_one_of, validations
+from finetune_api.fields import (
+    ApiModel,
+    ContentDigest,
+    Count,
+    Digest,
+    ObjectName,
+    ObservedGeneration,
+    ReportedDecimal,
+    exactly_one_of,
+    validations,
+)
+from finetune_api.quantization import Quantization
 from finetune_api.runs import History, Progress, Run
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, SuiteSource
 from finetune_api.workload import ImagePullSecrets, PriorityClassName, Resources, Retry
@@ -20,6 +31,9 @@ class ModelUnderTest(ApiModel):
     """A base model as it is."""
     fine_tuned_model: ObjectName | None = None
     """Name of a FineTunedModel of this namespace: its base model with its adapter."""
+    quantization: Quantization | None = None
+    """How the base model's weights are kept in memory; when it is left out, as they were in training,
+    and none for a base model."""
 
 
 class Decoding(ApiModel):
@@ -38,7 +52,7 @@ class EvaluationSpec(ApiModel):
     """The questions and how the answers are scored."""
     decoding: Decoding = Decoding()
     """How answers are generated."""
-    digest: Digest | None = None
+    digest: ContentDigest | None = None
     """The content digest that model, suite and decoding must have; a run on other content fails (ContentChanged).
     The operator sets it on the Evaluations that it makes."""
     resources: Resources = Resources()
@@ -60,11 +74,11 @@ class TaskScore(ApiModel):
 
     name: Annotated[str, Field(max_length=63)]
     """Name of the task."""
-    n: Annotated[int, Field(ge=0)]
+    n: Count
     """Examples that were scored."""
     score: ReportedDecimal
     """Mean score, 0 to 1; for perplexity, nats per UTF-8 byte (lower is better)."""
-    parse_failures: Annotated[int, Field(ge=0)] = 0
+    parse_failures: Count = 0
     """Answers that could not be read; they count as wrong."""
 
 
@@ -74,7 +88,7 @@ TaskScores = Annotated[tuple[TaskScore, ...], Field(max_length=16, json_schema_e
 class EvaluationStatus(ApiModel):
     """What is going on, and what came of it."""
 
-    observed_generation: int = -1
+    observed_generation: ObservedGeneration = -1
     """The metadata.generation that this status was worked out for; -1 before the operator saw the resource."""
     phase: EvaluationPhase | None = None
     """The state in a word."""
@@ -85,7 +99,7 @@ class EvaluationStatus(ApiModel):
     progress: Progress | None = None
     """How far the running step is."""
     digest: Digest | None = None
-    """sha256 of what was evaluated: model, adapter, suite, decoding, scorers. Evaluations with the same one are shared."""
+    """sha256 of what was evaluated: model, adapter, suite, decoding, scorers. The same one is computed once."""
     score: ReportedDecimal | None = None
     """Overall score: the suite's weighted mean over its tasks, 0 to 1."""
     tasks: TaskScores = ()
@@ -94,7 +108,7 @@ class EvaluationStatus(ApiModel):
     """How long the scoring took."""
     predictions: ClaimPath | None = None
     """Folder on the artifacts volume with the answers, one JSON object a line."""
-    failures: Annotated[int, Field(ge=0)] = 0
+    failures: Count = 0
     """Failures of this run that were counted against retry.limit."""
     history: History = ()
     """Earlier runs, latest first."""

@@ -5,13 +5,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+DNS_SUBDOMAIN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+LABEL_KEY = "^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
+LABEL_VALUE = "^([A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?$"
+CONTENT_DIGEST = "^sha256:[0-9a-f]{64}$"
+LARGEST_INTEGER = 2**53
+"""Above it, readers that know only floating-point numbers see another number."""
 
 
-def rule(expression: str, message: str) -> dict[str, str]:
-    """A CEL rule with a fixed message, as `x-kubernetes-validations` wants it."""
-    return {"rule": expression, "message": message}
+def rule(expression: str, message: str, *, field: str | None = None) -> dict[str, str]:
+    """A CEL rule with a fixed message, as `x-kubernetes-validations` wants it; the error names the field, if given."""
+    return {"rule": expression, "message": message, **({"fieldPath": f".{field}"} if field else {})}
 
 
 def rule_naming_the_value(expression: str, what_would_be_right: str) -> dict[str, str]:
@@ -26,6 +30,8 @@ def validations(*rules: dict[str, str]) -> dict[str, Any]:
 
 
 def exactly_one_of(*names: str) -> dict[str, str]:
+    if len(names) == 1:
+        return rule(f"has(self.{names[0]})", f"{names[0]} must be given")
     count = "[" + ", ".join(f"has(self.{name})" for name in names) + "].filter(given, given).size() == 1"
     return rule(count, f"exactly one of {', '.join(names)} must be given")
 
@@ -52,14 +58,14 @@ class WireModel(ApiModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def bounded_text(length: int) -> Any:
-    return Annotated[str, Field(max_length=length)]
-
-
 Text = Annotated[str, Field(max_length=1024)]
 LongText = Annotated[str, Field(max_length=32768)]
 Timestamp = Annotated[str, Field(max_length=64)]
 """RFC 3339 in UTC, to the second."""
+
+Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+PositiveCount = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
+ObservedGeneration = Annotated[int, Field(ge=-1, le=LARGEST_INTEGER)]
 
 Digest = Annotated[str, Field(max_length=128)]
 """`sha256:` and 64 hexadecimal digits; a run's digest is cut to its first 16 digits without prefix."""
@@ -95,6 +101,19 @@ ConfigMapKeyName = Annotated[
     ),
 ]
 
+ContentDigest = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=71,
+        json_schema_extra=validations(
+            rule_naming_the_value(
+                f"self.matches('{CONTENT_DIGEST}')", "must be 'sha256:' and 64 hexadecimal digits in lower case"
+            )
+        ),
+    ),
+]
+
 PathInVolume = Annotated[
     str,
     Field(
@@ -109,15 +128,29 @@ PathInVolume = Annotated[
     ),
 ]
 
-Quantity = Annotated[
+CpuQuantity = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=16,
+        json_schema_extra=validations(
+            rule_naming_the_value(
+                "self.matches('^([0-9]{1,5}([.][0-9]{1,3})?|[0-9]{1,8}m)$') && quantity(self).isGreaterThan(quantity('0'))",
+                'must be a number of CPUs above 0, such as "8", "0.5" or "500m"',
+            )
+        ),
+    ),
+]
+
+MemoryQuantity = Annotated[
     str,
     Field(
         min_length=1,
         max_length=32,
         json_schema_extra=validations(
             rule_naming_the_value(
-                "isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))",
-                'must be a quantity above 0, such as "8" or "32Gi"',
+                "isQuantity(self) && !quantity(self).isLessThan(quantity('64Mi'))",
+                'must be an amount of memory of at least 64Mi, such as "512Mi" or "32Gi"',
             )
         ),
     ),

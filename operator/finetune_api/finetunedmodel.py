@@ -6,8 +6,19 @@ from typing import Annotated
 from pydantic import Field
 
 from finetune_api.conditions import list_map
-from finetune_api.fields import ApiModel, Digest, ReportedDecimal, Text, Timestamp, rule, validations
-from finetune_api.finetunejob import Lora, Method, Precision, Quantization, Training, TrainingSummary
+from finetune_api.fields import (
+    ApiModel,
+    ContentDigest,
+    Digest,
+    ObservedGeneration,
+    ReportedDecimal,
+    Text,
+    Timestamp,
+    rule,
+    validations,
+)
+from finetune_api.finetunejob import Lora, Method, Training, TrainingSummary
+from finetune_api.quantization import Precision, Quantization
 from finetune_api.sources import BaseModelSource, ClaimPath
 from finetune_api.verdicts import Verdict
 
@@ -31,7 +42,7 @@ class BaseModelLineage(ApiModel):
 
     source: BaseModelSource
     """Where it lies."""
-    digest: Digest
+    digest: ContentDigest
     """sha256 over its files."""
 
 
@@ -40,14 +51,14 @@ class Adapter(ApiModel):
 
     persistent_volume_claim: ClaimPath
     """Folder with adapter_config.json and adapter_model.safetensors, as peft writes them."""
-    digest: Digest
+    digest: ContentDigest
     """sha256 over its files."""
 
 
 class DatasetLineage(ApiModel):
     """The examples that were learnt from."""
 
-    digest: Digest
+    digest: ContentDigest
     """sha256 of the canonical examples and their split."""
 
 
@@ -115,7 +126,7 @@ class ModelScore(ApiModel):
 class FineTunedModelStatus(ApiModel):
     """What is known of the model since."""
 
-    observed_generation: int = -1
+    observed_generation: ObservedGeneration = -1
     """The metadata.generation that this status was worked out for; -1 before the operator saw the resource."""
     stage: Stage | None = None
     """How far the model is on its way into use."""

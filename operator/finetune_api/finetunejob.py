@@ -8,13 +8,17 @@ from pydantic import Field
 from finetune_api.conditions import Conditions, FineTuneJobPhase
 from finetune_api.fields import (
     ApiModel,
+    Count,
     Digest,
+    ObservedGeneration,
+    PositiveCount,
     ReportedDecimal,
     Text,
     decimal_string,
     rule,
     validations,
 )
+from finetune_api.quantization import Precision, Quantization
 from finetune_api.runs import History, Progress, Run, Summary
 from finetune_api.sources import Artifacts, BaseModelSource, DatasetSource, SuiteSource
 from finetune_api.workload import ImagePullSecrets, PriorityClassName, Resources, Retry
@@ -24,19 +28,6 @@ class Method(StrEnum):
     AUTO = "auto"
     LORA = "lora"
     QLORA = "qlora"
-
-
-class Quantization(StrEnum):
-    NONE = "none"
-    INT8 = "int8"
-    NF4 = "nf4"
-
-
-class Precision(StrEnum):
-    """Number format of the weights that are not quantized, and of the computation."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
 
 
 class Dataset(DatasetSource):
@@ -69,7 +60,8 @@ class Training(ApiModel):
         "json_schema_extra": validations(
             rule(
                 "!has(self.microBatchSize) || self.effectiveBatchSize % self.microBatchSize == 0",
-                "microBatchSize must divide effectiveBatchSize",
+                "microBatchSize must divide effectiveBatchSize: change one of them, or leave microBatchSize out",
+                field="microBatchSize",
             )
         )
     }
@@ -106,10 +98,12 @@ class FineTuneJobSpec(ApiModel):
                 "!has(self.quantization) || self.quantization == 'none' || self.method != 'lora'",
                 "quantization int8 or nf4 needs method qlora or auto: set spec.method to one of them, "
                 "or leave spec.quantization out",
+                field="quantization",
             ),
             rule(
                 "!has(self.quantization) || self.quantization != 'none' || self.method != 'qlora'",
                 "method qlora needs quantization int8 or nf4: set spec.quantization to one of them or leave it out",
+                field="quantization",
             ),
         )
     }
@@ -137,7 +131,7 @@ class FineTuneJobSpec(ApiModel):
     retry: Retry = Retry()
     """What is done about failures of the infrastructure. It acts at once."""
     evaluation: FollowUpEvaluation | None = None
-    """When given, a Comparison with the base model follows by itself, under the job's name."""
+    """When given, a Comparison with the base model follows by itself, named like the FineTunedModel."""
     suspend: bool = False
     """true stops the work after a checkpoint; false goes on from there. It acts at once."""
 
@@ -147,17 +141,17 @@ class DatasetSummary(ApiModel):
 
     digest: Digest
     """sha256 of the canonical examples and their split."""
-    train: Annotated[int, Field(ge=0)]
+    train: Count
     """Examples to learn from."""
-    validation: Annotated[int, Field(ge=0)]
+    validation: Count
     """Examples held out."""
-    train_tokens: Annotated[int, Field(ge=0)]
+    train_tokens: Count
     """Tokens of the training examples, prompts included."""
-    trainable_tokens: Annotated[int, Field(ge=0)]
+    trainable_tokens: Count
     """Tokens that the loss is taken over: the completions."""
-    longest: Annotated[int, Field(ge=0)]
+    longest: Count
     """Tokens of the longest example, before it is cut."""
-    truncated: Annotated[int, Field(ge=0)]
+    truncated: Count
     """Examples longer than training.sequenceLength, which are cut."""
 
 
@@ -170,20 +164,20 @@ class TrainingPlan(ApiModel):
     """How the base model's weights are kept."""
     precision: Precision
     """Number format of the weights that are not quantized."""
-    micro_batch_size: Annotated[int, Field(ge=1)]
+    micro_batch_size: PositiveCount
     """Examples that go through the model at once."""
-    gradient_accumulation: Annotated[int, Field(ge=1)]
+    gradient_accumulation: PositiveCount
     """Micro-batches a step."""
-    steps: Annotated[int, Field(ge=1)]
+    steps: PositiveCount
     """Optimizer steps in all."""
-    steps_per_epoch: Annotated[int, Field(ge=1)]
+    steps_per_epoch: PositiveCount
     """Optimizer steps in one pass over the training examples."""
 
 
 class TrainingSummary(ApiModel):
     """What the training took and reached."""
 
-    steps: Annotated[int, Field(ge=0)]
+    steps: Count
     """Optimizer steps that were taken."""
     final_loss: ReportedDecimal
     """Mean training loss of the last logged steps."""
@@ -197,7 +191,7 @@ class TrainingSummary(ApiModel):
     """Why there is no energy figure, when there is none."""
     tokens_per_second: ReportedDecimal
     """Tokens, without padding, a second of training."""
-    peak_memory_bytes: Annotated[int, Field(ge=0)]
+    peak_memory_bytes: Count
     """Most memory in use: the GPU's, or the process's where it computes on the CPU."""
     adapter_digest: Digest
     """sha256 over the adapter's files."""
@@ -206,7 +200,7 @@ class TrainingSummary(ApiModel):
 class FineTuneJobStatus(ApiModel):
     """What is going on, and what came of it."""
 
-    observed_generation: int = -1
+    observed_generation: ObservedGeneration = -1
     """The metadata.generation that this status was worked out for; -1 before the operator saw the resource."""
     phase: FineTuneJobPhase | None = None
     """The state in a word."""
@@ -230,7 +224,7 @@ class FineTuneJobStatus(ApiModel):
     """The Comparison that follows by itself."""
     summary: Summary | None = None
     """Its outcome."""
-    failures: Annotated[int, Field(ge=0)] = 0
+    failures: Count = 0
     """Failures of this run that were counted against retry.limit."""
     history: History = ()
     """Earlier runs, latest first."""

@@ -7,7 +7,8 @@ from pydantic import Field, TypeAdapter
 from finetune_api.comparison import Cost, Gate
 from finetune_api.evaluation import Decoding
 from finetune_api.fields import WireModel
-from finetune_api.finetunejob import Lora, Method, Quantization, Training
+from finetune_api.finetunejob import Lora, Method, Training
+from finetune_api.quantization import Quantization
 
 ORDER_VARIABLE = "FINETUNE_ORDER"
 """Name of the environment variable that holds the order."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from finetune_api.conditions import list_map
-from finetune_api.fields import ApiModel, Digest, ReportedDecimal, Text, Timestamp
+from finetune_api.fields import ApiModel, Count, Digest, ReportedDecimal, Text, Timestamp
 from finetune_api.verdicts import Verdict
 
 
@@ -14,9 +14,9 @@ class Progress(ApiModel):
 
     percentage: Annotated[int, Field(ge=0, le=100)]
     """Share of the steps that are done."""
-    step: Annotated[int, Field(ge=0)]
+    step: Count
     """Steps, or examples, that are done."""
-    steps: Annotated[int, Field(ge=0)]
+    steps: Count
     """Steps, or examples, in all."""
     eta: Annotated[str, Field(max_length=32)] | None = None
     """Time still needed, such as 12m30s."""
@@ -35,6 +35,10 @@ class Run(ApiModel):
     """When the run started."""
     finished_at: Timestamp | None = None
     """When it ended."""
+    attempt: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Number of the attempt that is going on or ended last. Every attempt has Jobs of its own."""
+    not_before: Timestamp | None = None
+    """When the attempt may start, where it waits for a pause after a failure."""
     spec: Annotated[
         dict[str, Any] | None,
         Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),

@@ -23,6 +23,8 @@ def structural_schema(model: type[BaseModel]) -> Schema:
 def _convert(node: Schema, definitions: Schema) -> Schema:
     node = _without_null(_inlined(node, definitions), definitions)
     converted = {key: value for key, value in node.items() if key not in _DROPPED}
+    if "description" in converted:
+        converted["description"] = " ".join(converted["description"].split())
     if "const" in converted:
         converted["enum"] = [converted.pop("const")]
     _rewrite_exclusive_bounds(converted)

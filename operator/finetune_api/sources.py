@@ -70,9 +70,7 @@ class DatasetSource(ApiModel):
 class SuiteSource(ApiModel):
     """The questions and how their answers are scored: a folder with suite.yaml and JSONL examples."""
 
-    model_config = {
-        "json_schema_extra": validations(exactly_one_of("builtin", "configMap", "persistentVolumeClaim"))
-    }
+    model_config = {"json_schema_extra": validations(exactly_one_of("builtin", "configMap", "persistentVolumeClaim"))}
 
     builtin: Annotated[str, Field(json_schema_extra={"enum": ["finance"]})] | None = None
     """A suite that the trainer image carries: finance (EPS extraction, sentiment, revenue analysis, perplexity)."""

@@ -5,7 +5,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from finetune_api.fields import ApiModel, ObjectName, Quantity, rule, validations
+from finetune_api.fields import (
+    LABEL_KEY,
+    LABEL_VALUE,
+    ApiModel,
+    CpuQuantity,
+    MemoryQuantity,
+    ObjectName,
+    rule,
+    rule_naming_the_value,
+    validations,
+)
 
 
 class TolerationOperator(StrEnum):
@@ -19,23 +29,73 @@ class TaintEffect(StrEnum):
     NO_EXECUTE = "NoExecute"
 
 
+LabelKey = Annotated[
+    str,
+    Field(
+        max_length=317,
+        json_schema_extra=validations(
+            rule_naming_the_value(
+                f"self == '' || self.matches('{LABEL_KEY}')",
+                'must be a key such as "nvidia.com/gpu" or "dedicated"',
+            )
+        ),
+    ),
+]
+
+LabelValue = Annotated[
+    str,
+    Field(
+        max_length=63,
+        json_schema_extra=validations(
+            rule_naming_the_value(
+                f"self.matches('{LABEL_VALUE}')",
+                "must be letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+            )
+        ),
+    ),
+]
+
+Labels = Annotated[
+    dict[str, LabelValue],
+    Field(
+        max_length=32,
+        json_schema_extra=validations(
+            rule(
+                f"self.all(key, key.size() <= 317 && key.matches('{LABEL_KEY}'))",
+                'every key must be a label\'s key, such as "nvidia.com/gpu.product"',
+            )
+        ),
+    ),
+]
+
+
 class Toleration(ApiModel):
     """A taint that the pods put up with, as in a pod's spec."""
 
     model_config = {
         "json_schema_extra": validations(
             rule(
-                "!has(self.value) || !has(self.operator) || self.operator != 'Exists'",
-                "value must not be given with operator Exists",
-            )
+                "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+                "value must be left out when operator is Exists",
+                field="value",
+            ),
+            rule(
+                "has(self.key) && self.key != '' || has(self.operator) && self.operator == 'Exists'",
+                "key must be given, or operator must be Exists, which puts up with every taint",
+            ),
+            rule(
+                "!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'",
+                "tolerationSeconds needs effect NoExecute: set the effect, or leave the seconds out",
+                field="tolerationSeconds",
+            ),
         )
     }
 
-    key: Annotated[str, Field(max_length=316)] | None = None
+    key: LabelKey | None = None
     """The taint's key; every key when it is left out and operator is Exists."""
     operator: TolerationOperator | None = None
     """Equal (when left out) or Exists."""
-    value: Annotated[str, Field(max_length=63)] | None = None
+    value: LabelValue | None = None
     """The taint's value, for operator Equal."""
     effect: TaintEffect | None = None
     """The taint's effect; every effect when it is left out."""
@@ -43,20 +103,14 @@ class Toleration(ApiModel):
     """How long a NoExecute taint is put up with, in seconds."""
 
 
-Labels = Annotated[
-    dict[str, Annotated[str, Field(max_length=63)]],
-    Field(max_length=32),
-]
-
-
 class Resources(ApiModel):
     """What the pods that compute ask for. Preparing and comparing take a CPU and no GPU."""
 
     gpus: Annotated[int, Field(ge=0, le=16)] = 1
     """GPUs on one node (nvidia.com/gpu). 0 computes on the CPU: only for trials with small models."""
-    cpu: Quantity = "4"
+    cpu: CpuQuantity = "4"
     """CPU of the pod, both request and limit."""
-    memory: Quantity = "16Gi"
+    memory: MemoryQuantity = "16Gi"
     """Host memory of the pod, both request and limit. A container over it is killed (HostMemoryExceeded)."""
     node_selector: Labels = {}
     """Labels that the node must have."""
@@ -80,5 +134,11 @@ class LocalReference(ApiModel):
     """Name of the object."""
 
 
-ImagePullSecrets = Annotated[tuple[LocalReference, ...], Field(max_length=8)]
-PriorityClassName = Annotated[ObjectName | None, Field()]
+ImagePullSecrets = Annotated[
+    tuple[LocalReference, ...],
+    Field(
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    ),
+]
+PriorityClassName = ObjectName | None

@@ -1,0 +1,147 @@
+"""The Kubernetes API: the only place that sends a request."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes.aio import client, config
+
+from finetune_api.group import API_VERSION, MANAGER, NAMES, Kind
+
+Body = Mapping[str, Any]
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+LOG_LINES = 64
+LOG_BYTES = 16 * 1024
+
+
+class ApiError(Exception):
+    """An answer that is not a success."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+
+
+NOT_FOUND, CONFLICT = 404, 409
+
+
+def path_of(api_version: str, kind: str, namespace: str, name: str = "") -> str:
+    """Path of a namespaced object or, without a name, of its collection."""
+    prefix = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
+    tail = f"/{name}" if name else ""
+    return f"{prefix}/namespaces/{namespace}/{_PLURALS[kind]}{tail}"
+
+
+_PLURALS = {"Job": "jobs", "Event": "events", "Pod": "pods", **{kind.value: NAMES[kind].plural for kind in Kind}}
+
+
+class Cluster:
+    """Requests to the API server, each one call."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    async def connect(cls) -> "Cluster":
+        """With the pod's service account, else with the kubeconfig of whoever runs it by hand."""
+        try:
+            config.load_incluster_config()
+        except config.ConfigException:
+            await config.load_kube_config()
+        return cls(client.ApiClient())
+
+    async def close(self) -> None:
+        await self._api.close()
+
+    async def create(self, manifest: Body) -> Body:
+        """POST; ApiError(409) when the name is taken."""
+        path = path_of(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
+        return await self._request("POST", path, manifest, query={"fieldManager": MANAGER})
+
+    async def get(self, manifest: Body) -> Body:
+        """The object that has the manifest's name."""
+        metadata = manifest["metadata"]
+        return await self._request(
+            "GET", path_of(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"])
+        )
+
+    async def apply_status(self, kind: Kind, namespace: str, name: str, uid: str, status: Body) -> Body:
+        """Server-side apply of a whole status. The uid makes a namesake that was made since refuse it."""
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": kind.value,
+            "metadata": {"name": name, "namespace": namespace, "uid": uid},
+            "status": status,
+        }
+        path = f"{path_of(API_VERSION, kind.value, namespace, name)}/status"
+        query = {"fieldManager": MANAGER, "force": "true"}
+        return await self._request("PATCH", path, body, query=query, content_type=APPLY)
+
+    async def add_owners(
+        self, kind: Kind, namespace: str, name: str, uid: str, owners: list[Body], manager: str
+    ) -> Body:
+        """Server-side apply of ownerReferences alone, under a manager of their own, so that others' stay."""
+        metadata = {"name": name, "namespace": namespace, "uid": uid, "ownerReferences": owners}
+        body = {"apiVersion": API_VERSION, "kind": kind.value, "metadata": metadata}
+        query = {"fieldManager": manager, "force": "true"}
+        path = path_of(API_VERSION, kind.value, namespace, name)
+        return await self._request("PATCH", path, body, query=query, content_type=APPLY)
+
+    async def set_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
+        """A Job's spec.suspend, and nothing else of it."""
+        body = {"metadata": {"uid": uid}, "spec": {"suspend": suspend}}
+        path = path_of("batch/v1", "Job", namespace, name)
+        return await self._request("PATCH", path, body, query={"fieldManager": MANAGER}, content_type=MERGE)
+
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
+        """DELETE with everything that the object owns; one that is gone already is as good."""
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self._request("DELETE", path_of(api_version, kind, namespace, name), body)
+        except ApiError as error:
+            if error.status not in (NOT_FOUND, CONFLICT):
+                raise
+
+    async def log_tail(self, namespace: str, pod: str) -> str:
+        """The last lines of a pod's log, at most 16 KiB."""
+        query = {"tailLines": str(LOG_LINES)}
+        text = await self._send("GET", f"{path_of('v1', 'Pod', namespace, pod)}/log", None, query, "*/*")
+        return text[-LOG_BYTES:].decode(errors="replace")
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Body | None = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Body:
+        answer: Body = json.loads(await self._send(method, path, body, query, content_type))
+        return answer
+
+    async def _send(
+        self, method: str, path: str, body: Body | None, query: Mapping[str, str] | None, content_type: str
+    ) -> bytes:
+        arguments = await self._api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Content-Type": content_type, "Accept": "application/json"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        response = await self._api.call_api(*arguments, _request_timeout=30)
+        content: bytes = await response.read()
+        if not 200 <= response.status < 300:
+            raise ApiError(response.status, _message(content))
+        return content
+
+
+def _message(content: bytes) -> str:
+    """What the API server says in its Status object, or the answer as it is."""
+    try:
+        return str(json.loads(content).get("message", ""))
+    except (ValueError, AttributeError):
+        return content.decode(errors="replace")[:500]

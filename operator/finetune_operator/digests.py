@@ -1,0 +1,61 @@
+"""Names that follow from content: a run's, and those of its children."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from finetune_api.fields import ApiModel
+from finetune_api.group import Kind, Step
+
+RUN_DIGEST_VERSION = 1
+RELEVANT_FIELDS: Mapping[Kind, frozenset[str]] = {
+    Kind.FINE_TUNE_JOB: frozenset({"base_model", "dataset", "method", "quantization", "lora", "training"}),
+    Kind.EVALUATION: frozenset({"model", "suite", "decoding", "digest"}),
+    Kind.COMPARISON: frozenset({"candidates", "baseline", "suite", "decoding", "gate"}),
+}
+"""Fields of the spec that a run is named by. The others act on the next pod, or at once, and start no run."""
+
+NAME_LIMIT = 40
+"""Characters of the owner's name that a child's name keeps; 63 are allowed in all."""
+
+
+def frozen_spec(kind: Kind, spec: ApiModel) -> dict[str, Any]:
+    """The part of the spec that a run is bound to, as JSON. Fields at their default are left out, so that a field
+    that a later version adds does not rename the runs of today."""
+    return spec.model_dump(
+        mode="json", by_alias=True, include=set(RELEVANT_FIELDS[kind]), exclude_defaults=True, exclude_none=True
+    )
+
+
+def run_digest(kind: Kind, spec: ApiModel, rerun: str) -> str:
+    """16 hexadecimal digits that name the run of this spec."""
+    content = {"version": RUN_DIGEST_VERSION, "kind": kind.value, "rerun": rerun, "spec": frozen_spec(kind, spec)}
+    return _digest(json.dumps(content, sort_keys=True, separators=(",", ":")))[:16]
+
+
+def child_name(name: str, step: Step, uid: str, run: str, attempt: int) -> str:
+    """Name of the Job of one attempt. The same attempt has the same name whoever works it out."""
+    return f"{_cut(name)}-{step.value}-{_digest(f'{uid}/{run}/{attempt}')[:10]}"
+
+
+def model_name(name: str, uid: str, run: str) -> str:
+    """Name of the FineTunedModel that a run leaves, and of the Comparison that follows by itself."""
+    return f"{_cut(name)}-{_digest(f'{uid}/{run}')[:8]}"
+
+
+def evaluation_name(digest: str) -> str:
+    """Name of the Evaluation of this content: whoever needs it next finds it."""
+    return f"eval-{digest.removeprefix('sha256:')[:16]}"
+
+
+def event_name(name: str, *parts: str) -> str:
+    return f"{name[:200]}.{_digest('/'.join(parts))[:16]}"
+
+
+def _cut(name: str) -> str:
+    return name[:NAME_LIMIT].rstrip("-.").replace(".", "-")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

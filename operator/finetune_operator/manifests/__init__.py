@@ -1,0 +1,1 @@
+"""What the children look like. Pure: from specs to JSON."""

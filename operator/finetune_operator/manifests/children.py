@@ -1,0 +1,103 @@
+"""The resources of ours that the operator itself makes: FineTunedModels, Evaluations, follow-up Comparisons."""
+
+from typing import Any
+
+from finetune_api.comparison import Candidate, ComparisonSpec
+from finetune_api.evaluation import EvaluationSpec, ModelUnderTest
+from finetune_api.finetunedmodel import (
+    Adapter,
+    BaseModelLineage,
+    DatasetLineage,
+    FineTunedModelSpec,
+    Origin,
+    Parameters,
+)
+from finetune_api.finetunejob import DatasetSummary, FineTuneJobSpec, TrainingPlan
+from finetune_api.group import API_VERSION, Kind
+from finetune_api.results import TrainResult
+from finetune_api.sources import ClaimPath
+from finetune_operator.digests import evaluation_name, model_name
+from finetune_operator.manifests.jobs import child_labels, owner_reference
+from finetune_operator.views import AnyResource, ComparisonResource, FineTuneJobResource
+
+
+def fine_tuned_model(
+    job: FineTuneJobResource,
+    run: str,
+    spec: FineTuneJobSpec,
+    dataset: DatasetSummary,
+    plan: TrainingPlan,
+    base_model_digest: str,
+    trained: TrainResult,
+    adapter: ClaimPath,
+    image: str,
+) -> dict[str, Any]:
+    """The registry entry. It has no ownerReference: it outlives its job."""
+    lineage = FineTunedModelSpec(
+        fine_tune_job=Origin(name=job.key.name, uid=job.uid, run=run),
+        base_model=BaseModelLineage(source=spec.base_model, digest=base_model_digest),
+        adapter=Adapter(persistent_volume_claim=adapter, digest=trained.training.adapter_digest),
+        dataset=DatasetLineage(digest=dataset.digest),
+        image=image,
+        seed=spec.training.seed,
+        parameters=Parameters(
+            method=plan.method,
+            quantization=plan.quantization,
+            precision=plan.precision,
+            lora=spec.lora,
+            training=spec.training,
+        ),
+        training_date=trained.finished_at,
+    )
+    return _manifest(Kind.FINE_TUNED_MODEL, job, run, model_name(job.key.name, job.uid, run), lineage.to_manifest())
+
+
+def follow_up_comparison(job: FineTuneJobResource, run: str, spec: FineTuneJobSpec) -> dict[str, Any]:
+    """The Comparison with the base model that spec.evaluation asks for."""
+    assert spec.evaluation is not None, "only asked for when the spec has an evaluation"
+    wanted = ComparisonSpec(
+        candidates=(Candidate(fine_tune_job=job.key.name),),
+        suite=spec.evaluation.suite,
+        resources=spec.resources,
+        artifacts=spec.artifacts,
+        priority_class_name=spec.priority_class_name,
+        image_pull_secrets=spec.image_pull_secrets,
+        retry=spec.retry,
+    )
+    name = model_name(job.key.name, job.uid, run)
+    manifest = _manifest(Kind.COMPARISON, job, run, name, wanted.to_manifest())
+    manifest["metadata"]["ownerReferences"] = [owner_reference(job)]
+    return manifest
+
+
+def evaluation(
+    comparison: ComparisonResource, run: str, spec: ComparisonSpec, model: ModelUnderTest, digest: str
+) -> dict[str, Any]:
+    """An Evaluation named by its content; whichever Comparison needs the same one shares it."""
+    wanted = EvaluationSpec(
+        model=model,
+        suite=spec.suite,
+        decoding=spec.decoding,
+        digest=digest,
+        resources=spec.resources,
+        artifacts=spec.artifacts,
+        priority_class_name=spec.priority_class_name,
+        image_pull_secrets=spec.image_pull_secrets,
+        retry=spec.retry,
+    )
+    manifest = _manifest(Kind.EVALUATION, comparison, run, evaluation_name(digest), wanted.to_manifest())
+    manifest["metadata"]["ownerReferences"] = [owner_reference(comparison, controller=False)]
+    return manifest
+
+
+def _manifest(kind: Kind, maker: AnyResource, run: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind.value,
+        "metadata": {
+            "name": name,
+            "namespace": maker.key.namespace,
+            "labels": child_labels(maker, run),
+        },
+        "spec": spec,
+    }

@@ -1,0 +1,150 @@
+"""The order of each step, from the spec that the run is bound to."""
+
+from finetune_api.comparison import CandidateStatus, ComparisonSpec, Cost
+from finetune_api.evaluation import EvaluationSpec, EvaluationStatus
+from finetune_api.finetunedmodel import FineTunedModelSpec
+from finetune_api.finetunejob import FineTuneJobSpec
+from finetune_api.orders import (
+    CompareOrder,
+    EvaluateOrder,
+    EvaluationLocation,
+    ModelLocation,
+    PrepareEvaluationOrder,
+    PrepareTrainingOrder,
+    TrainOrder,
+)
+from finetune_api.quantization import Quantization
+from finetune_api.sources import BaseModelSource
+from finetune_operator.manifests.volumes import (
+    ARTIFACTS_MOUNT,
+    base_model_location,
+    claim_location,
+    dataset_location,
+    suite_location,
+)
+from finetune_operator.views import AnyResource
+
+BASE = "base"
+
+
+def run_folder(resource: AnyResource, run: str) -> str:
+    """Folder of a run on the artifacts volume, relative to its root."""
+    return f"{resource.key.namespace}/{resource.uid}/{run}"
+
+
+def mounted(folder: str) -> str:
+    return f"{ARTIFACTS_MOUNT}/{folder}"
+
+
+def prepare_training(spec: FineTuneJobSpec, folder: str) -> PrepareTrainingOrder:
+    return PrepareTrainingOrder(
+        directory=mounted(folder),
+        base_model=base_model_location(spec.base_model, "spec.baseModel"),
+        dataset=dataset_location(spec.dataset, "spec.dataset"),
+        validation_fraction=str(spec.dataset.validation_fraction),
+        method=spec.method,
+        quantization=spec.quantization,
+        lora=spec.lora,
+        training=spec.training,
+        gpus=spec.resources.gpus,
+    )
+
+
+def train(spec: FineTuneJobSpec, folder: str) -> TrainOrder:
+    return TrainOrder(
+        directory=mounted(folder),
+        base_model=base_model_location(spec.base_model, "spec.baseModel"),
+        lora=spec.lora,
+        training=spec.training,
+        gpus=spec.resources.gpus,
+    )
+
+
+def base_model(source: BaseModelSource, quantization: Quantization | None, field: str) -> ModelLocation:
+    return ModelLocation(
+        name=BASE,
+        base_model=base_model_location(source, field),
+        quantization=quantization or Quantization.NONE,
+    )
+
+
+def fine_tuned_model(model: FineTunedModelSpec, name: str, quantization: Quantization | None = None) -> ModelLocation:
+    """A base model with its adapter, both bound to the digests that the registry entry keeps."""
+    return ModelLocation(
+        name=name,
+        base_model=base_model_location(model.base_model.source, "spec.baseModel.source"),
+        base_model_digest=model.base_model.digest,
+        adapter=claim_location(model.adapter.persistent_volume_claim, "spec.adapter.persistentVolumeClaim"),
+        adapter_digest=model.adapter.digest,
+        quantization=quantization or model.parameters.quantization,
+    )
+
+
+def model_under_test(spec: EvaluationSpec, model: FineTunedModelSpec | None) -> ModelLocation:
+    if model is not None:
+        return fine_tuned_model(model, spec.model.fine_tuned_model or BASE, spec.model.quantization)
+    assert spec.model.base_model is not None, "the schema demands a model"
+    return base_model(spec.model.base_model, spec.model.quantization, "spec.model.baseModel")
+
+
+def prepare_evaluation(spec: EvaluationSpec, model: FineTunedModelSpec | None, folder: str) -> PrepareEvaluationOrder:
+    return PrepareEvaluationOrder(
+        directory=mounted(folder),
+        models=(model_under_test(spec, model),),
+        suite=suite_location(spec.suite, "spec.suite"),
+        decoding=spec.decoding,
+        expected_digest=spec.digest,
+    )
+
+
+def evaluate(spec: EvaluationSpec, model: FineTunedModelSpec | None, digest: str, folder: str) -> EvaluateOrder:
+    return EvaluateOrder(
+        directory=mounted(folder),
+        model=model_under_test(spec, model),
+        suite=suite_location(spec.suite, "spec.suite"),
+        decoding=spec.decoding,
+        digest=digest,
+        gpus=spec.resources.gpus,
+    )
+
+
+def prepare_comparison(
+    spec: ComparisonSpec, baseline: BaseModelSource, model: FineTunedModelSpec, folder: str
+) -> PrepareEvaluationOrder:
+    candidate = fine_tuned_model(model, spec.candidates[0].fine_tune_job)
+    return PrepareEvaluationOrder(
+        directory=mounted(folder),
+        models=(base_model(baseline, candidate.quantization, "spec.baseline.baseModel"), candidate),
+        suite=suite_location(spec.suite, "spec.suite"),
+        decoding=spec.decoding,
+        gate=spec.gate,
+    )
+
+
+def compare(
+    name: str,
+    spec: ComparisonSpec,
+    candidate: CandidateStatus,
+    baseline: EvaluationStatus,
+    tuned: EvaluationStatus,
+    cost: Cost | None,
+    folder: str,
+) -> CompareOrder:
+    return CompareOrder(
+        directory=mounted(folder),
+        comparison=name,
+        suite=suite_location(spec.suite, "spec.suite"),
+        baseline=_evaluation(BASE, baseline),
+        candidate=_evaluation(candidate.fine_tune_job, tuned),
+        gate=spec.gate,
+        cost=cost,
+    )
+
+
+def _evaluation(name: str, status: EvaluationStatus) -> EvaluationLocation:
+    assert status.predictions is not None and status.digest is not None, "a succeeded Evaluation has both"
+    return EvaluationLocation(
+        name=name,
+        location=claim_location(status.predictions, "status.predictions"),
+        digest=status.digest,
+    )

@@ -1,0 +1,104 @@
+"""Which volumes a pod mounts, and where: inputs read-only, the artifacts claim writable."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_api.orders import Location, SuiteLocation
+from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, DatasetSource, SuiteSource
+
+ARTIFACTS_MOUNT = "/artifacts"
+CLAIMS_MOUNT = "/inputs/claims"
+CONFIG_MAPS_MOUNT = "/inputs/configmaps"
+
+Source = BaseModelSource | DatasetSource | SuiteSource | ClaimPath
+
+
+@dataclass(frozen=True)
+class Mounts:
+    """Claims and ConfigMaps that a pod needs."""
+
+    artifacts: str
+    """Name of the claim that is written to."""
+    claims: frozenset[str] = frozenset()
+    config_maps: frozenset[str] = frozenset()
+
+    def volumes(self) -> list[dict[str, Any]]:
+        claims = [_claim_volume(f"claim-{index}", name) for index, name in enumerate(sorted(self.claims))]
+        maps = [
+            {"name": f"configmap-{index}", "configMap": {"name": name}}
+            for index, name in enumerate(sorted(self.config_maps))
+        ]
+        written = {"name": "artifacts", "persistentVolumeClaim": {"claimName": self.artifacts}}
+        return [written, *claims, *maps, {"name": "tmp", "emptyDir": {}}]
+
+    def volume_mounts(self) -> list[dict[str, Any]]:
+        claims = [
+            _read_only(f"claim-{index}", f"{CLAIMS_MOUNT}/{name}") for index, name in enumerate(sorted(self.claims))
+        ]
+        maps = [
+            _read_only(f"configmap-{index}", f"{CONFIG_MAPS_MOUNT}/{name}")
+            for index, name in enumerate(sorted(self.config_maps))
+        ]
+        written = {"name": "artifacts", "mountPath": ARTIFACTS_MOUNT}
+        return [written, *claims, *maps, {"name": "tmp", "mountPath": "/tmp"}]
+
+
+def _claim_volume(name: str, claim: str) -> dict[str, Any]:
+    """The claim itself is not mounted read-only: the same one may be the artifacts claim, mounted beside it."""
+    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def _read_only(name: str, path: str) -> dict[str, Any]:
+    return {"name": name, "mountPath": path, "readOnly": True}
+
+
+def artifacts_claim(artifacts: Artifacts | None, default: str) -> str:
+    return artifacts.persistent_volume_claim.claim_name if artifacts is not None else default
+
+
+def claim_location(source: ClaimPath, field: str) -> Location:
+    return Location(volume=f"{CLAIMS_MOUNT}/{source.claim_name}", path=source.path, manifest_field=f"{field}.path")
+
+
+def base_model_location(source: BaseModelSource, field: str) -> Location:
+    assert source.persistent_volume_claim is not None, "the schema demands a source"
+    return claim_location(source.persistent_volume_claim, f"{field}.persistentVolumeClaim")
+
+
+def dataset_location(source: DatasetSource, field: str) -> Location:
+    if source.config_map is not None:
+        volume = f"{CONFIG_MAPS_MOUNT}/{source.config_map.name}"
+        return Location(volume=volume, path=source.config_map.key, manifest_field=f"{field}.configMap.key")
+    assert source.persistent_volume_claim is not None, "the schema demands a source"
+    return claim_location(source.persistent_volume_claim, f"{field}.persistentVolumeClaim")
+
+
+def suite_location(source: SuiteSource, field: str) -> SuiteLocation:
+    limit = source.limit_per_task
+    if source.config_map is not None:
+        volume = f"{CONFIG_MAPS_MOUNT}/{source.config_map.name}"
+        folder = Location(volume=volume, path=".", manifest_field=f"{field}.configMap")
+        return SuiteLocation(location=folder, limit_per_task=limit)
+    if source.persistent_volume_claim is not None:
+        folder = claim_location(source.persistent_volume_claim, f"{field}.persistentVolumeClaim")
+        return SuiteLocation(location=folder, limit_per_task=limit)
+    return SuiteLocation(builtin=source.builtin, limit_per_task=limit)
+
+
+def inputs(*sources: Source) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the claims and of the ConfigMaps that the sources lie in."""
+    claims, config_maps = set[str](), set[str]()
+    for source in sources:
+        if isinstance(source, ClaimPath):
+            claims.add(source.claim_name)
+            continue
+        if source.persistent_volume_claim is not None:
+            claims.add(source.persistent_volume_claim.claim_name)
+        if isinstance(source, DatasetSource | SuiteSource) and source.config_map is not None:
+            config_maps.add(source.config_map.name)
+    return frozenset(claims), frozenset(config_maps)
+
+
+def mounts(artifacts: str, *sources: Source) -> Mounts:
+    claims, config_maps = inputs(*sources)
+    return Mounts(artifacts=artifacts, claims=claims, config_maps=config_maps)

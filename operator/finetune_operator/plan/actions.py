@@ -1,0 +1,80 @@
+"""What a plan may ask for. Every action can be done twice without harm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_api.fields import ApiModel
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CreateChild:
+    """POST an object under its deterministic name; one that is there already and ours is an observation."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """DELETE a Job and its pods."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class DeleteEvaluation:
+    """DELETE an Evaluation that the operator made and that failed before this run."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class SuspendJob:
+    """Set a Job's spec.suspend, and nothing else of it."""
+
+    name: str
+    uid: str
+    suspend: bool
+
+
+@dataclass(frozen=True)
+class ShareEvaluation:
+    """Note on an Evaluation that one more Comparison uses it: a non-controller ownerReference."""
+
+    name: str
+    owner_references: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class EmitEvent:
+    """A Kubernetes Event on the resource. Its name follows from run, attempt and phase, so that it is said once."""
+
+    reason: str
+    message: str
+    warning: bool
+    about: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WriteStatus:
+    """Apply the whole status in one write, if it differs from what is there."""
+
+    status: ApiModel
+
+
+Action = CreateChild | DeleteJob | DeleteEvaluation | SuspendJob | ShareEvaluation | EmitEvent | WriteStatus
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now, in this order, and when to look again though nothing happened."""
+
+    actions: tuple[Action, ...] = ()
+    look_again_seconds: float | None = None
+
+
+NOTHING = Plan()

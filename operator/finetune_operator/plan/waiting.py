@@ -1,0 +1,45 @@
+"""Why no pod runs yet, in a word and a sentence."""
+
+from finetune_api.conditions import Reason
+from finetune_operator.views import Child, PodView
+
+IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+GPU_RESOURCE = "nvidia.com/gpu"
+
+
+def cause(child: Child, pod: PodView | None) -> tuple[Reason, str]:
+    """The cause and what to do about it; (Starting, ...) when nothing is wrong."""
+    if pod is None:
+        return _no_pod(child)
+    if pod.deleting:
+        return Reason.PREEMPTED, f"Pod {pod.name} is being ended: {pod.disruption or 'it was deleted'}."
+    if pod.unschedulable:
+        return _unschedulable(pod)
+    if pod.waiting_reason in IMAGE_REASONS:
+        return Reason.WAITING_FOR_IMAGE, f"The image cannot be pulled: {pod.waiting_message or pod.waiting_reason}"
+    if pod.waiting_reason in CONFIG_REASONS:
+        return Reason.STARTING, f"The container cannot start: {pod.waiting_message or pod.waiting_reason}"
+    if child.warning is not None and child.warning.reason != "FailedCreate":
+        return Reason.WAITING_FOR_VOLUME, f"A volume cannot be mounted: {child.warning.message}"
+    return Reason.STARTING, f"Pod {pod.name} is starting" + (f" on node {pod.node}." if pod.node else ".")
+
+
+def _no_pod(child: Child) -> tuple[Reason, str]:
+    if child.warning is None or child.warning.reason != "FailedCreate":
+        return Reason.STARTING, "The Job was made; its pod follows."
+    message = child.warning.message
+    if "exceeded quota" in message:
+        return Reason.WAITING_FOR_QUOTA, f"The namespace's quota does not allow the pod yet: {message}"
+    return Reason.POD_REFUSED, f"The pod was refused: {message}"
+
+
+def _unschedulable(pod: PodView) -> tuple[Reason, str]:
+    message = pod.unschedulable
+    if "persistentvolumeclaim" in message.lower() or "unbound" in message.lower():
+        return Reason.WAITING_FOR_VOLUME, f"No node can mount the volumes: {message}"
+    if GPU_RESOURCE in message:
+        return Reason.WAITING_FOR_GPU, (
+            f"No node has the GPUs free that spec.resources.gpus asks for; the pod waits. {message}"
+        )
+    return Reason.WAITING_FOR_NODE, f"No node fits; see spec.resources. {message}"

@@ -1,0 +1,43 @@
+"""What the kubelet asks: is the operator alive, is it ready? And what Prometheus asks."""
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
+
+from finetune_operator.views import Key
+from finetune_operator.workqueue import WorkQueue
+
+QUEUE_DEPTH = Gauge("finetune_operator_queue_depth", "Resources that wait for a worker.")
+QUEUE_AGE = Gauge("finetune_operator_queue_oldest_age_seconds", "Time that the oldest of them has been waiting.")
+
+
+class Probes:
+    """`/healthz` fails when the queue is stuck, `/readyz` until the watches have listed what is there."""
+
+    def __init__(self, queue: WorkQueue[Key], stuck_after_seconds: float) -> None:
+        self._queue = queue
+        self._stuck_after = stuck_after_seconds
+        self.ready = False
+
+    async def _alive(self, _: web.Request) -> web.Response:
+        age = self._queue.oldest_age()
+        if age > self._stuck_after:
+            return web.Response(status=503, text=f"the oldest work item has been waiting for {age:.0f} s\n")
+        return web.Response(text="ok\n")
+
+    async def _is_ready(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n") if self.ready else web.Response(status=503, text="starting\n")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        QUEUE_DEPTH.set(len(self._queue))
+        QUEUE_AGE.set(self._queue.oldest_age())
+        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def serve(self, port: int) -> web.AppRunner:
+        application = web.Application()
+        application.router.add_get("/healthz", self._alive)
+        application.router.add_get("/readyz", self._is_ready)
+        application.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, port=port).start()
+        return runner

@@ -1,0 +1,161 @@
+"""From raw objects, as the API server sends them, to the views that are kept."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from finetune_api.fields import ApiModel
+from finetune_api.group import MANAGER, RERUN_ANNOTATION, Kind, Label, Step
+from finetune_operator.views import (
+    MODELS,
+    AnyResource,
+    JobState,
+    JobView,
+    Key,
+    Owned,
+    PodTrouble,
+    PodView,
+    Resource,
+    Termination,
+)
+
+Raw = Mapping[str, Any]
+
+
+def owned_by_labels(labels: Mapping[str, str]) -> Owned | None:
+    """None when the labels are not ours or not whole."""
+    if labels.get(Label.MANAGED_BY) != MANAGER:
+        return None
+    try:
+        step = labels.get(Label.STEP)
+        return Owned(
+            kind=Kind(labels[Label.OWNER_KIND]),
+            name=labels[Label.OWNER_NAME],
+            uid=labels[Label.OWNER_UID],
+            run=labels[Label.RUN],
+            step=Step(step) if step else None,
+            attempt=int(labels.get(Label.ATTEMPT, "0")),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def resource_view(kind: Kind, body: Raw) -> AnyResource:
+    """Raises pydantic.ValidationError where the spec is not of this version."""
+    metadata = body["metadata"]
+    spec_model, status_model = MODELS[kind]
+    status = body.get("status") or {}
+    owners = metadata.get("ownerReferences") or []
+    return Resource(
+        key=Key(kind, metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation", 0)),
+        resource_version=int(metadata.get("resourceVersion", 0)),
+        deleting="deletionTimestamp" in metadata,
+        rerun=(metadata.get("annotations") or {}).get(RERUN_ANNOTATION, ""),
+        owned=owned_by_labels(metadata.get("labels") or {}),
+        owner_uids=frozenset(owner["uid"] for owner in owners),
+        spec=spec_model.model_validate(body.get("spec") or {}),
+        status=_status(status_model, status),
+        written_status=status,
+    )
+
+
+def _status(model: type[ApiModel], status: Raw) -> ApiModel:
+    """A status that somebody broke by hand counts as lost: it is worked out anew."""
+    try:
+        return model.model_validate(status)
+    except ValidationError:
+        return model()
+
+
+def job_view(body: Raw) -> JobView | None:
+    """None for a Job that is not ours."""
+    metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    owned = owned_by_labels(metadata.get("labels") or {})
+    if owned is None:
+        return None
+    ended = {condition["type"]: condition for condition in status.get("conditions") or [] if _is_true(condition)}
+    condition = ended.get("Failed") or ended.get("Complete") or {}
+    return JobView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=int(metadata.get("resourceVersion", 0)),
+        owned=owned,
+        state=_job_state(ended),
+        suspended=bool(spec.get("suspend")),
+        deleting="deletionTimestamp" in metadata,
+        reason=condition.get("reason", ""),
+        message=condition.get("message", ""),
+    )
+
+
+def _job_state(ended: Mapping[str, Any]) -> JobState:
+    if "Failed" in ended:
+        return JobState.FAILED
+    return JobState.COMPLETE if "Complete" in ended else JobState.ACTIVE
+
+
+def _is_true(condition: Raw) -> bool:
+    return bool(condition.get("status") == "True")
+
+
+def pod_view(body: Raw) -> PodView | None:
+    """None for a pod that is not ours."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    owned = owned_by_labels(metadata.get("labels") or {})
+    if owned is None:
+        return None
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
+    scheduled, disruption = conditions.get("PodScheduled", {}), conditions.get("DisruptionTarget", {})
+    states = [container.get("state") or {} for container in status.get("containerStatuses") or []]
+    state = states[0] if states else {}
+    waiting, running = state.get("waiting") or {}, state.get("running") or {}
+    return PodView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=int(metadata.get("resourceVersion", 0)),
+        job=(metadata.get("labels") or {}).get("batch.kubernetes.io/job-name", ""),
+        owned=owned,
+        phase=status.get("phase", ""),
+        created_at=metadata.get("creationTimestamp", ""),
+        node=(body.get("spec") or {}).get("nodeName", ""),
+        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        waiting_reason=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        started_at=running.get("startedAt", ""),
+        termination=_termination(state.get("terminated")),
+        disruption=disruption.get("message", "") if _is_true(disruption) else "",
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def _termination(terminated: Raw | None) -> Termination | None:
+    if not terminated:
+        return None
+    return Termination(
+        exit_code=int(terminated.get("exitCode", 0)),
+        reason=terminated.get("reason", ""),
+        message=terminated.get("message", ""),
+        finished_at=terminated.get("finishedAt") or "",
+    )
+
+
+TROUBLE_REASONS = frozenset({"FailedCreate", "FailedMount", "FailedAttachVolume"})
+"""Reasons of the Events that alone tell why a pod cannot be made or mounted."""
+
+
+def trouble_view(body: Raw) -> PodTrouble | None:
+    """None for an Event that tells nothing that objects do not tell themselves."""
+    if body.get("reason") not in TROUBLE_REASONS:
+        return None
+    time = body.get("lastTimestamp") or body.get("eventTime") or body["metadata"].get("creationTimestamp") or ""
+    return PodTrouble(
+        uid=(body.get("involvedObject") or {}).get("uid", ""),
+        reason=body["reason"],
+        message=body.get("message", ""),
+        time=time,
+    )

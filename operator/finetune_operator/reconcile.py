@@ -1,0 +1,103 @@
+"""One reconcile: observe, plan, apply. And the workers that do it."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from finetune_operator.apply import StillTerminatingError, carry_out
+from finetune_operator.cache import Cache
+from finetune_operator.cluster import ApiError, Cluster
+from finetune_operator.observe import dependents, observe
+from finetune_operator.observed import (
+    Observed,
+    ObservedComparison,
+    ObservedEvaluation,
+    ObservedFineTunedModel,
+    ObservedFineTuneJob,
+)
+from finetune_operator.plan import comparison, evaluation, finetunedmodel, finetunejob
+from finetune_operator.plan.actions import Plan
+from finetune_operator.settings import Settings
+from finetune_operator.views import AnyResource, Key
+from finetune_operator.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+TERMINATING_SECONDS = 2.0
+
+
+def plan(observed: Observed, now: datetime) -> Plan:
+    """What to do, by kind."""
+    match observed:
+        case ObservedFineTuneJob():
+            return finetunejob.plan(observed, now)
+        case ObservedEvaluation():
+            return evaluation.plan(observed, now)
+        case ObservedComparison():
+            return comparison.plan(observed, now)
+        case ObservedFineTunedModel():
+            return finetunedmodel.plan(observed, now)
+
+
+class Reconciler:
+    """Takes keys from the queue and works on them."""
+
+    def __init__(self, cache: Cache, cluster: Cluster, queue: WorkQueue[Key], settings: Settings) -> None:
+        self._cache = cache
+        self._cluster = cluster
+        self._queue = queue
+        self._settings = settings
+
+    async def work(self) -> None:
+        """Until it is cancelled. A failure of one resource delays that resource alone."""
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._reconcile(key)
+                self._queue.done(key)
+            except asyncio.CancelledError:
+                raise
+            except StillTerminatingError as waiting:
+                log.info("%s %s/%s: %s", key.kind, key.namespace, key.name, waiting)
+                self._queue.done(key)
+                self._queue.add_after(key, TERMINATING_SECONDS)
+            except (ApiError, OSError, TimeoutError) as error:
+                self._delay(key, error)
+            except Exception as error:  # a defect must not end the worker: it would end the work of all resources
+                log.exception("defect while reconciling %s %s/%s", key.kind, key.namespace, key.name)
+                self._delay(key, error)
+
+    def _delay(self, key: Key, error: BaseException) -> None:
+        pause = self._queue.failed(key)
+        log.warning("%s %s/%s: %s; again in %.1f s", key.kind, key.namespace, key.name, error, pause)
+
+    async def _reconcile(self, key: Key) -> None:
+        observed = observe(self._cache, key, self._settings)
+        resource = self._cache.resource(key)
+        if observed is None or resource is None:
+            return
+        decided = plan(observed, datetime.now(UTC))
+        changed = False
+        for action in decided.actions:
+            changed = await carry_out(action, resource, self._cluster, self._cache) or changed
+        self._wake_dependents(key, resource)
+        if changed:
+            self._queue.add(key)
+        elif decided.look_again_seconds is not None:
+            self._queue.add_after(key, decided.look_again_seconds)
+
+    def _wake_dependents(self, key: Key, before: AnyResource) -> None:
+        """Our own write is in the cache already; the watch's echo of it may be passed over as old news."""
+        after = self._cache.resource(key)
+        if after is None or after.resource_version == before.resource_version:
+            return
+        for dependent in dependents(self._cache, after):
+            if dependent != key:
+                self._queue.add(dependent)
+
+    async def resync(self) -> None:
+        """Every resource now and then, from the cache: an event may have been lost."""
+        while True:
+            await asyncio.sleep(self._settings.resync_seconds)
+            for key in self._cache.all_keys():
+                self._queue.add(key)

@@ -1,0 +1,167 @@
+"""What the operator keeps of each object that it watches: frozen projections, never raw objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from finetune_api.comparison import ComparisonSpec, ComparisonStatus
+from finetune_api.evaluation import EvaluationSpec, EvaluationStatus
+from finetune_api.events import ProgressEvent
+from finetune_api.fields import ApiModel
+from finetune_api.finetunedmodel import FineTunedModelSpec, FineTunedModelStatus
+from finetune_api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
+from finetune_api.group import Kind, Step
+
+Spec = TypeVar("Spec", bound=ApiModel)
+Status = TypeVar("Status", bound=ApiModel)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One resource of ours, as the work queue names it."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Owned:
+    """What an object's labels say of whom it was made for."""
+
+    kind: Kind
+    name: str
+    uid: str
+    run: str
+    step: Step | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class Resource(Generic[Spec, Status]):
+    """One of our four kinds."""
+
+    key: Key
+    uid: str
+    generation: int
+    resource_version: int
+    deleting: bool
+    rerun: str
+    """Value of the rerun annotation; empty when there is none."""
+    owned: Owned | None
+    """Who made it, when the operator did."""
+    owner_uids: frozenset[str]
+    spec: Spec
+    status: Status
+    written_status: Mapping[str, Any]
+    """The status as it stands in the API server, to see whether a write would change it."""
+
+
+FineTuneJobResource = Resource[FineTuneJobSpec, FineTuneJobStatus]
+EvaluationResource = Resource[EvaluationSpec, EvaluationStatus]
+ComparisonResource = Resource[ComparisonSpec, ComparisonStatus]
+FineTunedModelResource = Resource[FineTunedModelSpec, FineTunedModelStatus]
+AnyResource = Resource[Any, Any]
+
+MODELS: Mapping[Kind, tuple[type[ApiModel], type[ApiModel]]] = {
+    Kind.FINE_TUNE_JOB: (FineTuneJobSpec, FineTuneJobStatus),
+    Kind.EVALUATION: (EvaluationSpec, EvaluationStatus),
+    Kind.COMPARISON: (ComparisonSpec, ComparisonStatus),
+    Kind.FINE_TUNED_MODEL: (FineTunedModelSpec, FineTunedModelStatus),
+}
+
+
+class JobState(StrEnum):
+    ACTIVE = "Active"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A batch/v1 Job that runs one attempt of one step."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: int
+    owned: Owned
+    state: JobState
+    suspended: bool = False
+    deleting: bool = False
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Termination:
+    """How a container ended."""
+
+    exit_code: int
+    reason: str
+    message: str
+    finished_at: str
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A pod of such a Job."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: int
+    job: str
+    owned: Owned
+    phase: str
+    created_at: str = ""
+    node: str = ""
+    unschedulable: str = ""
+    """The scheduler's message, while it finds no node."""
+    waiting_reason: str = ""
+    waiting_message: str = ""
+    started_at: str = ""
+    termination: Termination | None = None
+    disruption: str = ""
+    """Why the pod was or is being ended from outside: preemption, eviction, taint."""
+    deleting: bool = False
+
+
+@dataclass(frozen=True)
+class PodTrouble:
+    """The latest Event that tells why a pod cannot be made or mounted."""
+
+    uid: str
+    """The object that it is about."""
+    reason: str
+    message: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Child:
+    """One attempt of a step, as the cluster shows it."""
+
+    job: JobView
+    pods: tuple[PodView, ...] = ()
+    warning: PodTrouble | None = None
+    progress: ProgressEvent | None = None
+
+
+@dataclass(frozen=True)
+class Children:
+    """Everything that works for one resource."""
+
+    items: tuple[Child, ...] = ()
+    conflicts: frozenset[str] = frozenset()
+    """Names that a stranger's object has taken."""
+
+    def of(self, run: str, step: Step) -> tuple[Child, ...]:
+        """The attempts of one step of one run, oldest first."""
+        mine = [item for item in self.items if item.job.owned.run == run and item.job.owned.step == step]
+        return tuple(sorted(mine, key=lambda item: item.job.owned.attempt))
+
+    def attempts(self, run: str) -> int:
+        """Number of the latest attempt of a run; 0 when there is none."""
+        return max((item.job.owned.attempt for item in self.items if item.job.owned.run == run), default=0)

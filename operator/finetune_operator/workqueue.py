@@ -1,0 +1,82 @@
+"""A queue of keys: each stands in it once, is worked on by one worker at a time, and comes back later if it must."""
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item", bound=Hashable)
+
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 60.0
+
+
+class WorkQueue(Generic[Item]):
+    """As client-go's: adding twice is working once; adding while it is being worked on is working once more."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._waiting: dict[Item, float] = {}
+        """Items that may be worked on, with the time since when, oldest first."""
+        self._working: set[Item] = set()
+        self._again: set[Item] = set()
+        self._timers: dict[Item, tuple[float, asyncio.TimerHandle]] = {}
+        self._failures: dict[Item, int] = {}
+        self._arrived = asyncio.Event()
+
+    def add(self, item: Item) -> None:
+        if item in self._working:
+            self._again.add(item)
+        elif item not in self._waiting:
+            self._waiting[item] = self._clock()
+            self._arrived.set()
+
+    def add_after(self, item: Item, seconds: float) -> None:
+        """The earliest of several wishes counts."""
+        due = self._clock() + seconds
+        known = self._timers.get(item)
+        if known is not None:
+            if known[0] <= due:
+                return
+            known[1].cancel()
+        self._timers[item] = (due, asyncio.get_running_loop().call_later(seconds, self._due, item))
+
+    def _due(self, item: Item) -> None:
+        self._timers.pop(item, None)
+        self.add(item)
+
+    async def get(self) -> Item:
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        item = next(iter(self._waiting))
+        del self._waiting[item]
+        self._working.add(item)
+        return item
+
+    def done(self, item: Item) -> None:
+        """The item was worked on without an error."""
+        self._failures.pop(item, None)
+        self._release(item)
+
+    def failed(self, item: Item) -> float:
+        """The item comes back after a pause that doubles with each failure in a row; returns the pause in seconds."""
+        failures = self._failures[item] = self._failures.get(item, 0) + 1
+        pause = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16), LONGEST_BACKOFF_SECONDS)
+        self._again.discard(item)
+        self._release(item)
+        self.add_after(item, pause)
+        return pause
+
+    def _release(self, item: Item) -> None:
+        self._working.discard(item)
+        if item in self._again:
+            self._again.discard(item)
+            self.add(item)
+
+    def oldest_age(self) -> float:
+        """Seconds that the oldest item has been waiting for a worker."""
+        return self._clock() - next(iter(self._waiting.values())) if self._waiting else 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
