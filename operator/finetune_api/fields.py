@@ -81,7 +81,7 @@ ObjectName = Annotated[
         json_schema_extra=validations(
             rule_naming_the_value(
                 f"self.matches('{DNS_SUBDOMAIN}')",
-                "must be the name of an object in this namespace: lower case letters, digits, '-' and '.'",
+                "must be an object's name: lower case letters, digits, '-' and '.'",
             )
         ),
     ),

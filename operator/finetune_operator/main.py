@@ -39,6 +39,7 @@ class Operator:
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """The handlers. An index is filled from the initial lists of all kinds before any event handler is called:
         so no plan is made on half a picture."""
+        kopf.on.login(registry=registry)(_login)
         kopf.on.startup(registry=registry)(self._start)
         kopf.on.cleanup(registry=registry)(self._stop)
         for kind in Kind:
@@ -150,6 +151,11 @@ class Operator:
     def _wake(self, key: Key | None) -> None:
         if key is not None:
             self._queue.add(key)
+
+
+async def _login(**arguments: Any) -> Any:
+    """As the pod's service account, else with the kubeconfig of whoever runs it by hand."""
+    return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
 
 
 def configure(settings: kopf.OperatorSettings) -> None:

@@ -1,5 +1,6 @@
 """The Kubernetes Job of one attempt: a pod that passes the restricted pod security standard and knows no API server."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -155,9 +156,9 @@ def _amounts(resources: Resources | None, settings: Settings) -> dict[str, str]:
 
 
 def threads(cpu: str) -> int:
-    """Threads that a CPU quantity such as `2` or `1500m` can keep busy; more of them only wait for each other."""
+    """Threads that a CPU quantity such as `2` or `1500m` keeps busy; more of them only wait for each other."""
     cores = Decimal(cpu[:-1]) / 1000 if cpu.endswith("m") else Decimal(cpu)
-    return max(1, int(cores))
+    return max(1, math.ceil(cores))
 
 
 def _toleration(toleration: Toleration) -> Mapping[str, Any]:

@@ -1,0 +1,81 @@
+# make demo: from nothing to a verdict.  make test: everything that is checked.  make help: the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/finetune-operator
+VENV := $(CACHE)/venv-$(shell cat requirements/dev.txt | sha256sum | cut -c1-16)
+READY := $(VENV)/.ready
+KUBECONFIG ?=
+REGISTRY ?=
+ONLY ?=
+
+export PYTHONDONTWRITEBYTECODE := 1
+export LOCALCLUSTER_PYTHON := $(VENV)/bin/python
+LOCALCLUSTER := PYTHONPATH=tests/cluster $(PYTHON) -m localcluster
+IN_VENV := PYTHONPATH=operator:trainer_image:tests/cluster $(VENV)/bin/python
+
+.PHONY: help demo test lint unit test-trainer test-cluster test-e2e bench cluster-up cluster-down images crds lock clean
+
+help: ## What there is to make
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
+
+demo: $(READY) ## Fine-tune a small model and compare it with its base, on a Kubernetes of its own or on yours: KUBECONFIG=path REGISTRY=host/prefix
+	@PYTHONPATH=tests/cluster $(PYTHON) examples/demo/run.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) $(if $(REGISTRY),--registry $(REGISTRY))
+
+test: lint unit prepare test-trainer cluster-up test-cluster test-e2e ## Lint, unit tests, tests on a real cluster, end-to-end tests
+	@echo 'all checks passed'
+
+lint: $(READY) ## ruff, mypy, import-linter, committed CRDs
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy operator/finetune_api operator/finetune_operator trainer_image/finetune_trainer tests/cluster/localcluster examples/demo/run.py
+	@PYTHONPATH=operator:trainer_image $(VENV)/bin/lint-imports --no-logo
+	@$(IN_VENV) -m finetune_api.crds crds --check
+
+unit: $(READY) ## Tests of API and operator that need no cluster
+	@$(IN_VENV) -m pytest tests/unit --ignore tests/unit/trainer
+
+.PHONY: prepare
+prepare: $(READY) ## Build what the cluster and the images need, side by side
+	@$(LOCALCLUSTER) prepare
+
+test-trainer: prepare ## Tests of the trainer, inside the trainer image
+	@$(LOCALCLUSTER) run-in-image trainer -v $(CURDIR):/src -v $(VENV):$(VENV) --workdir /src -- \
+		python3 tests/unit/trainer/in_image.py $(VENV)
+
+cluster-up: prepare ## Start this checkout's cluster, with the images in it
+	@$(LOCALCLUSTER) up
+	@$(LOCALCLUSTER) images
+
+cluster-down: ## End it and leave nothing behind
+	@$(LOCALCLUSTER) down
+
+images: $(READY) ## Build the images and bring them to the cluster
+	@$(LOCALCLUSTER) images
+
+test-cluster: ## Tests on the real cluster (make cluster-up first)
+	@$(IN_VENV) -m pytest tests/cluster
+
+test-e2e: ## Small real fine-tunings of a real model, with their verdicts
+	@$(IN_VENV) -m pytest tests/e2e
+
+bench: cluster-up ## Print and write build/bench.json; ONLY=name for one
+	@$(IN_VENV) -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+crds: $(READY) ## Write crds/ from the API models
+	@$(IN_VENV) -m finetune_api.crds crds
+
+lock: $(READY) ## Resolve requirements/*.txt anew from pyproject.toml
+	@$(VENV)/bin/python requirements/lock.py
+
+clean: cluster-down ## cluster-down, and remove what was built in the checkout
+	rm -rf build .cluster
+
+$(READY): requirements/dev.txt
+	@$(LOCALCLUSTER) packages
+	@echo "▸ Python packages for development, into $(VENV)"
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	@set -o pipefail; $(VENV)/bin/pip install --disable-pip-version-check --progress-bar off --require-hashes \
+		-r requirements/dev.txt | while read -r line; do echo "  … $${line:0:110}"; done
+	@touch $@

@@ -1,0 +1,129 @@
+"""Where the demo is shown: a one-node Kubernetes that is started here, or a cluster of the user's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from localcluster import cluster, lifecycle, preparation, progress, toolchain
+from localcluster.configuration import Graphics
+from localcluster.errors import ClusterError
+from localcluster.images import ImageBuilder, Target, load_into_node
+from localcluster.lifecycle import NodeOptions
+from localcluster.locations import Cache, Checkout
+
+NAMESPACE = "finetune-demo"
+CLAIMS = ("models", "artifacts")
+Json = Mapping[str, Any]
+
+
+@dataclass
+class Demo:
+    """A cluster to show it on, and how long each step took."""
+
+    kubectl_path: Path
+    helm_path: Path
+    kubeconfig: Path
+    images: Mapping[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def kubectl(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+        command = [str(self.kubectl_path), "--kubeconfig", str(self.kubeconfig), "-n", NAMESPACE, *arguments]
+        return run(command, check=check, **options)
+
+    def get(self, *what: str) -> Json | None:
+        """None when it does not exist."""
+        answer = self.kubectl("get", *what, "-o", "json", "--ignore-not-found", capture_output=True)
+        found: Json | None = json.loads(answer.stdout) if answer.stdout.strip() else None
+        return found
+
+    def helm(self, *arguments: str) -> None:
+        run([str(self.helm_path), "--kubeconfig", str(self.kubeconfig), *arguments], capture_output=True)
+
+
+def run(command: list[str], *, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+    """With the command's own words as the error."""
+    finished: subprocess.CompletedProcess[str] = subprocess.run(command, text=True, check=False, **options)
+    if check and finished.returncode != 0:
+        words = (finished.stderr or finished.stdout or "").strip()
+        raise ClusterError(f"{' '.join(command[:1])} {' '.join(command[3:])[:200]}: {words[-1500:]}")
+    return finished
+
+
+@contextmanager
+def timed(seconds: dict[str, float], title: str) -> Iterator[None]:
+    started = time.monotonic()
+    with progress.step(title):
+        yield
+    seconds[title] = time.monotonic() - started
+
+
+def on_a_local_cluster(seconds: dict[str, float]) -> Demo:
+    checkout, cache = Checkout.of_this_package(), Cache.of_user()
+    toolchain.install_packages(cache)
+    builder = ImageBuilder(checkout, cache)
+    with timed(seconds, "build Kubernetes and the images (the first time: about 15 minutes)"):
+        preparation.run_together(
+            lambda: toolchain.build(checkout, cache), lambda: builder.build_and_store(list(Target))
+        )
+    with timed(seconds, "start a one-node Kubernetes"):
+        tools = toolchain.find(checkout, cache)
+        python = Path(os.environ["LOCALCLUSTER_PYTHON"])
+        lifecycle.up(checkout, cache, tools, NodeOptions(Graphics(), python))
+        running = cluster.load()
+        running.create_namespace(NAMESPACE)
+    with timed(seconds, "bring the images to the node"):
+        images = load_into_node(checkout, running.node, builder.build_and_store(list(Target)))
+    return Demo(
+        kubectl_path=tools.kubectl,
+        helm_path=tools.helm,
+        kubeconfig=checkout.kubeconfig,
+        images={str(target): reference for target, reference in images.items()},
+        seconds=seconds,
+    )
+
+
+def on_your_cluster(kubeconfig: Path, registry: str | None, seconds: dict[str, float]) -> Demo:
+    if not registry:
+        raise ClusterError("REGISTRY=host/prefix is needed with KUBECONFIG: a registry that your cluster pulls from")
+    if not kubeconfig.is_file():
+        raise ClusterError(f"KUBECONFIG {kubeconfig} is not a file")
+    checkout, cache = Checkout.of_this_package(), Cache.of_user()
+    toolchain.install_packages(cache)
+    tools = toolchain.install(checkout, cache)
+    demo = Demo(tools.kubectl, tools.helm, kubeconfig.resolve(), {}, seconds)
+    require_claims(demo)
+    with timed(seconds, "build the images"):
+        builder = ImageBuilder(checkout, cache)
+        built = builder.build_and_store(list(Target))
+    with timed(seconds, f"push them to {registry}"):
+        demo.images = {str(image.target): push(builder, image, registry) for image in built}
+    return demo
+
+
+def push(builder: ImageBuilder, image: Any, registry: str) -> str:
+    destination = f"{registry}/{image.target}:{image.tag}"
+    builder.push(image, destination)
+    return destination
+
+
+def require_claims(demo: Demo) -> None:
+    """Stops, naming what is missing: a volume is the administrator's to give."""
+    reached = demo.kubectl("get", "namespace", NAMESPACE, check=False, capture_output=True)
+    if reached.returncode != 0:
+        raise ClusterError(
+            f"the demo needs a namespace {NAMESPACE}: kubectl create namespace {NAMESPACE}\n{reached.stderr.strip()}"
+        )
+    missing = [claim for claim in CLAIMS if demo.get("pvc", claim) is None]
+    if missing:
+        raise ClusterError(
+            f"missing in namespace {NAMESPACE}: PersistentVolumeClaim {', '.join(missing)}. The demo reads its model "
+            "from the claim models and writes to the claim artifacts (2Gi each are enough); both must exist."
+        )

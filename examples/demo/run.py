@@ -1,0 +1,150 @@
+"""`make demo`: from nothing to a verdict, as a user would go: cluster, chart, model, manifests, table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from clusters import NAMESPACE, Demo, Json, on_a_local_cluster, on_your_cluster, timed
+from localcluster import progress
+from localcluster.errors import ClusterError
+from localcluster.locations import Checkout
+from model_import import import_model
+from table import print_table
+
+JOB, COMPARISON = "smollm2-finance", "smollm2-finance-vs-base"
+FOLLOW_SECONDS = 2.0
+HEARTBEAT_SECONDS = 8.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, help="a cluster of your own; default: one is started here")
+    parser.add_argument("--registry", help="host/prefix that your cluster pulls images from; needed with --kubeconfig")
+    options = parser.parse_args()
+    started = time.monotonic()
+    seconds: dict[str, float] = {}
+    try:
+        demo = (
+            on_your_cluster(options.kubeconfig, options.registry, seconds)
+            if options.kubeconfig
+            else on_a_local_cluster(seconds)
+        )
+        show(demo)
+    except ClusterError as error:
+        progress.say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        progress.say(
+            "\ninterrupted; what was started goes on in the cluster. `make demo` again takes it up from there."
+        )
+        return 130
+    demo.seconds["total"] = time.monotonic() - started
+    write_times(demo.seconds)
+    return 0
+
+
+def show(demo: Demo) -> None:
+    with timed(demo.seconds, "install the chart"):
+        install_chart(demo)
+    with timed(demo.seconds, "put the model on the models volume"):
+        import_model(demo)
+    progress.say("▸ kubectl apply -k examples/demo (a FineTuneJob and a Comparison; training computes on the CPU)")
+    root = Checkout.of_this_package().root
+    demo.kubectl("apply", "-k", str(root / "examples" / "demo"))
+    started = time.monotonic()
+    comparison = follow(demo)
+    demo.seconds["fine-tune, evaluate, compare"] = time.monotonic() - started
+    print_table(comparison)
+    print_outlook(demo, comparison)
+
+
+def install_chart(demo: Demo) -> None:
+    """`helm install`, or `helm upgrade` where it is installed already."""
+    chart = Checkout.of_this_package().root / "helm" / "finetune-operator"
+    values = {
+        "image": split_reference(demo.images["operator"]),
+        "trainerImage": split_reference(demo.images["trainer"]),
+        "progressIntervalSeconds": 5,
+    }
+    demo.helm(
+        "upgrade", "--install", "finetune-operator", str(chart),
+        "--namespace", "finetune-system", "--create-namespace", "--wait", "--timeout", "5m",
+        "--set-json", f"image={json.dumps(values['image'])}",
+        "--set-json", f"trainerImage={json.dumps(values['trainerImage'])}",
+        "--set-json", f"progressIntervalSeconds={values['progressIntervalSeconds']}",
+    )  # fmt: skip
+
+
+def split_reference(reference: str) -> dict[str, str]:
+    repository, tag = reference.rsplit(":", 1)
+    return {"repository": repository, "tag": tag}
+
+
+def follow(demo: Demo) -> Json:
+    """Prints what changes, or that it goes on, until the Comparison has ended."""
+    said, said_at = "", 0.0
+    while True:
+        job = demo.get("finetunejob", JOB) or {}
+        comparison = demo.get("comparison", COMPARISON) or {}
+        line = f"{standing('FineTuneJob', job)}   {standing('Comparison', comparison)}"
+        now = time.monotonic()
+        if line != said or now - said_at > HEARTBEAT_SECONDS:
+            progress.say(f"  {time.strftime('%H:%M:%S')}  {line}")
+            said, said_at = line, now
+        phase = comparison.get("status", {}).get("phase")
+        if phase == "Succeeded":
+            return comparison
+        if phase == "Failed":
+            raise ClusterError(f"the Comparison failed: {message(comparison)}")
+        time.sleep(FOLLOW_SECONDS)
+
+
+def standing(kind: str, resource: Json) -> str:
+    status = resource.get("status", {})
+    progress_now = status.get("progress") or {}
+    parts = [kind, status.get("phase") or "new"]
+    if status.get("phase") not in ("Succeeded", "Failed") and progress_now:
+        parts.append(f"{progress_now.get('percentage', 0)}%")
+        parts += [f"loss {progress_now['loss']}"] if progress_now.get("loss") else []
+        parts += [f"ETA {progress_now['eta']}"] if progress_now.get("eta") else []
+        parts += [f"({progress_now['stage']})"] if progress_now.get("stage") else []
+    return " ".join(parts)
+
+
+def message(resource: Json) -> str:
+    conditions = resource.get("status", {}).get("conditions", [])
+    return next((item["message"] for item in conditions if item["type"] == "Complete"), "")
+
+
+def print_outlook(demo: Demo, comparison: Json) -> None:
+    report = comparison["status"]["report"]
+    print(f"\nreport: volume {report['claimName']}, {report['path']}")
+    local = Checkout.of_this_package().volumes / NAMESPACE / report["claimName"] / report["path"]
+    if local.is_file():
+        print(f"        {local}")
+    print(f"\n$ kubectl -n {NAMESPACE} get ftj,eval,cmp,ftm")
+    sys.stdout.flush()
+    demo.kubectl("get", "ftj,eval,cmp,ftm")
+    kubectl = f"kubectl --kubeconfig {demo.kubeconfig} -n {NAMESPACE}"
+    print(f"""
+The cluster is up. Three things to try next:
+  {kubectl} describe comparison {COMPARISON}
+  {kubectl} annotate ftj {JOB} finetune.dev/rerun=1   # once more: a new run; the old one stays in the history
+  {kubectl} explain finetunejob.spec.training   # then change examples/demo/finetunejob.yaml and apply it
+End it with: make cluster-down""")
+
+
+def write_times(seconds: Mapping[str, float]) -> None:
+    folder = Checkout.of_this_package().root / "build"
+    folder.mkdir(exist_ok=True)
+    rounded = {step: round(duration, 1) for step, duration in seconds.items()}
+    (folder / "demo-times.json").write_text(json.dumps(rounded, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
