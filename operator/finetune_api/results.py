@@ -1,5 +1,7 @@
 """What a step ends with: a bounded document in the pod's termination message, and whole on the artifacts volume."""
 
+import base64
+import zlib
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -92,6 +94,31 @@ Result = Annotated[
 _ADAPTER: TypeAdapter[Result] = TypeAdapter(Result)
 
 
+class PackedResult(WireModel):
+    """A result that is too long for a termination message as it is."""
+
+    result: Literal["packed"] = "packed"
+    deflated: str
+    """Base64 of the zlib-compressed JSON of the result."""
+
+
+UNPACKED_LIMIT = 64 * 1024
+"""Bytes that a packed result may have when it is unpacked."""
+
+
+def pack_result(result: Result) -> str:
+    """The result as JSON that takes about a quarter of the room."""
+    document = result.model_dump_json(by_alias=True, exclude_none=True).encode()
+    return PackedResult(deflated=base64.b64encode(zlib.compress(document, 9)).decode()).model_dump_json(by_alias=True)
+
+
 def parse_result(text: str) -> Result:
-    """Raises pydantic.ValidationError where the text is not a result."""
-    return _ADAPTER.validate_json(text)
+    """Plain or packed. Raises ValueError (pydantic.ValidationError is one) where the text is not a result."""
+    if not text.startswith('{"result":"packed"'):
+        return _ADAPTER.validate_json(text)
+    packed = PackedResult.model_validate_json(text)
+    try:
+        document = zlib.decompressobj().decompress(base64.b64decode(packed.deflated, validate=True), UNPACKED_LIMIT)
+    except zlib.error as error:
+        raise ValueError(f"a packed result that cannot be unpacked: {error}") from error
+    return _ADAPTER.validate_json(document)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from pydantic import ValidationError
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
@@ -149,7 +148,7 @@ def _terminations(child: Child) -> list[Termination]:
 def _result(termination: Termination) -> Result | None:
     try:
         return parse_result(termination.message)
-    except ValidationError:
+    except ValueError:
         return None
 
 

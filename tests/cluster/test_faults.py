@@ -1,0 +1,271 @@
+"""What goes wrong on a cluster, and that nothing finished is lost by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from installation import OPERATOR_NAMESPACE, operator_process
+from localcluster import Cluster
+from manifests import comparison, examples, fine_tune_job
+from workbench import Json, Workbench, condition
+
+LONG = {"epochs": 400, "effectiveBatchSize": 1, "checkpointEverySteps": 20}
+"""Some thousand steps of the tiny model: long enough to be interrupted, with a checkpoint every moment."""
+
+
+@pytest.fixture(scope="module")
+def bench(shared_workbench: Workbench) -> Workbench:
+    shared_workbench.write("datasets", "train.jsonl", examples(12))
+    return shared_workbench
+
+
+def kill_the_operator(cluster: Cluster) -> None:
+    """SIGKILL, as the kernel would; the kubelet starts it again."""
+    os.kill(operator_process(cluster), signal.SIGKILL)
+
+
+@contextmanager
+def operator_down(bench: Workbench) -> Iterator[None]:
+    """The operator is killed, and kept from coming back until the block ends."""
+    scale = ("-n", OPERATOR_NAMESPACE, "scale", "deployment", "finetune-operator")
+    kill_the_operator(bench.cluster)
+    bench.cluster.kubectl(*scale, "--replicas=0", capture_output=True)
+    bench.wait_until(lambda: not _operator_pods(bench), "the operator is gone")
+    try:
+        yield
+    finally:
+        bench.cluster.kubectl(*scale, "--replicas=1", capture_output=True)
+
+
+def _operator_pods(bench: Workbench) -> list[Json]:
+    answer = bench.cluster.kubectl("-n", OPERATOR_NAMESPACE, "get", "pods", "-o", "json", capture_output=True)
+    pods: list[Json] = json.loads(answer.stdout)["items"]
+    return pods
+
+
+def steps_of(bench: Workbench, name: str) -> list[str]:
+    return sorted(job["metadata"]["labels"]["finetune.dev/step"] for job in bench.jobs_of("finetunejob", name))
+
+
+def checkpoints(bench: Workbench, name: str) -> list[Path]:
+    """Complete checkpoints of a job, on the volume."""
+    job = bench.get("finetunejob", name)
+    assert job is not None
+    folder = bench.volume("artifacts") / bench.namespace / job["metadata"]["uid"]
+    return [marker.parent for marker in folder.glob("*/checkpoints/*/COMPLETE")]
+
+
+def assert_like_a_run_without_faults(bench: Workbench, name: str) -> None:
+    status = bench.wait_for_phase("finetunejob", name, "Succeeded")
+    assert steps_of(bench, name) == ["prepare", "train"]
+    models = bench.items("finetunedmodels", f"finetune.dev/owner-name={name}")
+    assert [model["metadata"]["name"] for model in models] == [status["fineTunedModel"]]
+    assert status["failures"] == 0
+
+
+def test_the_operator_is_killed_while_prepare_is_under_way(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("killed-early"))
+    bench.wait_until(
+        lambda: bench.get("finetunejob", "killed-early") and bench.jobs_of("finetunejob", "killed-early"), "prepare"
+    )
+    kill_the_operator(bench.cluster)
+    assert_like_a_run_without_faults(bench, "killed-early")
+
+
+def test_the_operator_is_killed_while_training_is_under_way(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("killed-midway", training=LONG))
+    bench.wait_for_phase("finetunejob", "killed-midway", "Training")
+    kill_the_operator(bench.cluster)
+    assert_like_a_run_without_faults(bench, "killed-midway")
+
+
+def test_the_operator_is_down_when_training_ends(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("killed-late"))
+    bench.wait_for_phase("finetunejob", "killed-late", "Training", "Succeeded")
+    with operator_down(bench):
+        bench.wait_until(
+            lambda: all(job["status"].get("succeeded") for job in bench.jobs_of("finetunejob", "killed-late", "train")),
+            "the training's Job is complete",
+        )
+    assert_like_a_run_without_faults(bench, "killed-late")
+
+
+def test_a_deleted_resource_leaves_no_children_also_while_the_operator_is_down(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("deleted-alone", training=LONG))
+    bench.wait_for_phase("finetunejob", "deleted-alone", "Training")
+    with operator_down(bench):
+        bench.delete("finetunejob", "deleted-alone")
+        selector = "finetune.dev/owner-name=deleted-alone"
+        bench.wait_until(
+            lambda: not bench.items("jobs", selector) and not bench.items("pods", selector), "Jobs and pods are gone"
+        )
+    assert bench.get("finetunejob", "deleted-alone") is None
+
+
+def test_a_namesake_made_anew_shares_nothing_with_the_deleted_one(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("namesake"))
+    first = bench.wait_for_phase("finetunejob", "namesake", "Succeeded")
+    bench.delete("finetunejob", "namesake", wait=True)
+    bench.apply(fine_tune_job("namesake"))
+    second = bench.wait_for_phase("finetunejob", "namesake", "Succeeded")
+    assert second["run"]["digest"] == first["run"]["digest"]
+    assert second["fineTunedModel"] != first["fineTunedModel"]
+    assert steps_of(bench, "namesake") == ["prepare", "train"]
+    assert bench.get("finetunedmodel", first["fineTunedModel"]) is not None
+
+
+def test_a_deleted_training_pod_comes_back_and_goes_on_from_its_checkpoint(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("pod-deleted", training=LONG))
+    bench.wait_for_phase("finetunejob", "pod-deleted", "Training")
+    bench.wait_until(lambda: checkpoints(bench, "pod-deleted"), "a checkpoint")
+    (pod,) = bench.pods_of("finetunejob", "pod-deleted", "train")
+    bench.delete("pod", pod["metadata"]["name"])
+    bench.wait_for_phase("finetunejob", "pod-deleted", "Succeeded")
+    successor = next(
+        item
+        for item in bench.pods_of("finetunejob", "pod-deleted", "train")
+        if item["metadata"]["uid"] != pod["metadata"]["uid"]
+    )
+    assert "resum" in bench.kubectl("logs", successor["metadata"]["name"]).lower()
+
+
+def test_a_pod_killed_for_host_memory_says_what_to_raise_and_goes_on_when_it_is_raised(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("hungry", resources={"memory": "96Mi"}))
+    status = bench.wait_for_phase("finetunejob", "hungry", "Failed")
+    complete = condition(status, "Complete")
+    assert complete["reason"] == "HostMemoryExceeded"
+    assert "spec.resources.memory" in complete["message"]
+    bench.patch_spec("finetunejob", "hungry", {"resources": {"memory": "2Gi"}})
+    after = bench.wait_until(
+        lambda: (found := bench.status("finetunejob", "hungry")).get("phase") == "Succeeded" and found, "it goes on"
+    )
+    assert after["run"]["digest"] == status["run"]["digest"]
+    assert steps_of(bench, "hungry") == ["prepare", "train", "train"]
+
+
+def test_a_suspended_job_saves_a_checkpoint_and_goes_on_from_there(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("held", training=LONG))
+    bench.wait_for_phase("finetunejob", "held", "Training")
+    bench.wait_until(lambda: checkpoints(bench, "held"), "a checkpoint")
+    bench.patch_spec("finetunejob", "held", {"suspend": True})
+    bench.wait_for_phase("finetunejob", "held", "Suspended")
+    bench.wait_until(
+        lambda: not [p for p in bench.pods_of("finetunejob", "held", "train") if p["status"]["phase"] == "Running"],
+        "the pod has ended",
+    )
+    assert condition(bench.status("finetunejob", "held"), "Suspended")["status"] == "True"
+    bench.patch_spec("finetunejob", "held", {"suspend": False})
+    status = bench.wait_for_phase("finetunejob", "held", "Succeeded")
+    assert status["failures"] == 0
+    assert steps_of(bench, "held") == ["prepare", "train"]
+
+
+def test_a_job_that_is_suspended_from_the_start_makes_no_pod(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("not-yet", suspend=True))
+    bench.wait_for_phase("finetunejob", "not-yet", "Suspended")
+    assert bench.jobs_of("finetunejob", "not-yet") == []
+
+
+def test_a_job_that_no_node_can_hold_waits_and_says_why(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("greedy", resources={"gpus": 16}))
+    complete = bench.wait_for_reason("finetunejob", "greedy", "WaitingForGPU")
+    assert "nvidia.com/gpu" in complete["message"]
+    assert bench.status("finetunejob", "greedy")["phase"] == "Queued"
+    bench.delete("finetunejob", "greedy")
+
+
+def test_a_claim_that_does_not_exist_is_told(bench: Workbench) -> None:
+    artifacts = {"persistentVolumeClaim": {"claimName": "nowhere"}}
+    bench.apply(fine_tune_job("no-claim", artifacts=artifacts))
+    complete = bench.wait_for_reason("finetunejob", "no-claim", "WaitingForVolume")
+    assert "nowhere" in complete["message"]
+    bench.delete("finetunejob", "no-claim")
+
+
+def test_a_config_map_that_does_not_exist_is_told(bench: Workbench) -> None:
+    manifest = fine_tune_job("no-map")
+    bench.apply({**manifest, "spec": {**manifest["spec"], "dataset": {"configMap": {"name": "nowhere", "key": "x"}}}})
+    complete = bench.wait_for_reason("finetunejob", "no-map", "WaitingForVolume")
+    assert "nowhere" in complete["message"]
+    bench.delete("finetunejob", "no-map")
+
+
+def test_a_lost_status_costs_no_training(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("forgotten"))
+    before = bench.wait_for_phase("finetunejob", "forgotten", "Succeeded")
+    jobs = {job["metadata"]["uid"] for job in bench.jobs_of("finetunejob", "forgotten")}
+    bench.wipe_status("finetunejob", "forgotten")
+    after = bench.wait_for_phase("finetunejob", "forgotten", "Succeeded")
+    assert {job["metadata"]["uid"] for job in bench.jobs_of("finetunejob", "forgotten")} == jobs
+    for field in ("training", "dataset", "plan", "fineTunedModel", "baseModelDigest"):
+        assert after[field] == before[field]
+
+
+def test_a_result_is_found_again_on_the_volume_when_status_and_children_are_lost(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("erased"))
+    before = bench.wait_for_phase("finetunejob", "erased", "Succeeded")
+    with operator_down(bench):
+        bench.kubectl("delete", "jobs", "-l", "finetune.dev/owner-name=erased", "--cascade=foreground", "--wait=true")
+        bench.wipe_status("finetunejob", "erased")
+    after = bench.wait_for_phase("finetunejob", "erased", "Succeeded")
+    assert steps_of(bench, "erased") == ["prepare"]
+    assert after["training"] == before["training"]
+    assert after["fineTunedModel"] == before["fineTunedModel"]
+
+
+def test_a_full_artifacts_volume_is_told_and_the_job_goes_on_when_there_is_room(bench: Workbench) -> None:
+    claim = bench.volume("artifacts")
+    bench.cluster.run_in_node(
+        "/bin/mount", "-t", "tmpfs", "-o", "size=64k,uid=65532,gid=65532,mode=2775", "tmpfs", str(claim), check=True
+    )
+    mounted = True
+    try:
+        bench.apply(fine_tune_job("no-room"))
+        complete = bench.wait_for_reason("finetunejob", "no-room", "StorageFull")
+        assert "artifacts" in complete["message"]
+        bench.wait_until(
+            lambda: (
+                not [p for p in bench.pods_of("finetunejob", "no-room", "prepare") if p["status"]["phase"] == "Running"]
+            ),
+            "no pod writes",
+        )
+        bench.cluster.run_in_node("/bin/umount", "-l", str(claim), check=True)
+        mounted = False
+        bench.wait_for_phase("finetunejob", "no-room", "Succeeded", "Failed")
+    finally:
+        if mounted:
+            bench.cluster.run_in_node("/bin/umount", "-l", str(claim), check=False)
+
+
+def test_a_change_of_the_spec_while_a_run_is_going_on_waits_for_its_end(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("edited", training=LONG))
+    bench.wait_for_phase("finetunejob", "edited", "Training")
+    first = bench.status("finetunejob", "edited")["run"]["digest"]
+    bench.patch_spec("finetunejob", "edited", {"training": {"seed": 7}})
+    bench.wait_for_reason("finetunejob", "edited", "SpecChangePending")
+    assert bench.status("finetunejob", "edited")["run"]["digest"] == first
+
+    def second_run() -> bool:
+        status = bench.status("finetunejob", "edited")
+        return bool(status.get("history")) and status["history"][0]["digest"] == first
+
+    bench.wait_until(second_run, "the second run begins when the first has ended")
+    bench.delete("finetunejob", "edited")
+
+
+def test_evaluation_survives_a_deleted_pod(bench: Workbench) -> None:
+    bench.apply(
+        fine_tune_job("to-score"), comparison("to-score", "to-score", suite={"builtin": "finance", "limitPerTask": 12})
+    )
+    bench.wait_for_phase("comparison", "to-score", "Evaluating")
+    name = bench.status("comparison", "to-score")["baselineEvaluation"]
+    bench.wait_for_phase("evaluation", name, "Evaluating", "Succeeded")
+    for pod in bench.pods_of("evaluation", name, "evaluate"):
+        bench.delete("pod", pod["metadata"]["name"])
+    bench.wait_for_phase("comparison", "to-score", "Succeeded", seconds=300)
