@@ -61,7 +61,7 @@ test-e2e: ## Small real fine-tunings of a real model, with their verdicts
 	@$(IN_VENV) -m pytest tests/e2e
 
 bench: cluster-up ## Print and write build/bench.json; ONLY=name for one
-	@$(IN_VENV) -m tests.bench $(if $(ONLY),--only $(ONLY))
+	@PYTHONPATH=operator:trainer_image:tests/cluster:tests/bench $(VENV)/bin/python tests/bench/__main__.py $(if $(ONLY),--only $(ONLY))
 
 crds: $(READY) ## Write crds/ from the API models
 	@$(IN_VENV) -m finetune_api.crds crds

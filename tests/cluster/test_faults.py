@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from installation import OPERATOR_NAMESPACE, operator_process
 from localcluster import Cluster
 from manifests import comparison, examples, fine_tune_job

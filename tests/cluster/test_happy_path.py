@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from manifests import comparison, evaluation, examples, fine_tune_job
 from workbench import Json, Workbench, condition
 

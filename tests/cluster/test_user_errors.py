@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+
 from manifests import comparison, examples, fine_tune_job
 from workbench import Workbench, condition
 

@@ -63,8 +63,8 @@ class Workbench:
         return found
 
     def status(self, kind: str, name: str) -> Json:
-        found = self.get(kind, name)
-        return (found or {}).get("status", {})
+        found: Json = (self.get(kind, name) or {}).get("status", {})
+        return found
 
     def jobs_of(self, kind: str, name: str, step: str = "") -> list[Json]:
         """The Jobs that work for one resource, by its uid."""

@@ -1,0 +1,77 @@
+"""From `kubectl apply` of a FineTuneJob to its first pod running, over the same Job created bare, taken in turns."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from manifests import fine_tune_job
+from measurement import Measurement, compared, percentile_95
+from stage import prepared_namespace
+from workbench import Json, Workbench
+
+PAIRS = 12
+
+
+def measure() -> list[Measurement]:
+    with prepared_namespace() as bench:
+        template = _bare_template(bench)
+        pairs = [_pair(bench, template, number) for number in range(PAIRS)]
+    ours, bare = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    overheads = [mine - theirs for mine, theirs in pairs]
+    return [
+        compared("start.median", statistics.median(ours), statistics.median(bare), "s"),
+        compared("start.p95", percentile_95(ours), percentile_95(bare), "s"),
+        Measurement("start.overhead.median", statistics.median(overheads), "s"),
+        Measurement("start.overhead.p95", percentile_95(overheads), "s"),
+    ]
+
+
+def _pair(bench: Workbench, template: Json, number: int) -> tuple[float, float]:
+    """Seconds of both, in an order that changes, so that neither always finds the machine warm."""
+    steps: list[Callable[[], float]] = [lambda: _ours(bench, number), lambda: _bare(bench, template, number)]
+    if number % 2:
+        second, first = steps[1](), steps[0]()
+        return first, second
+    return steps[0](), steps[1]()
+
+
+def _ours(bench: Workbench, number: int) -> float:
+    name = f"ours-{number}"
+    started = time.monotonic()
+    bench.apply(fine_tune_job(name))
+    seconds = _until_running(bench, f"finetune.dev/owner-name={name}", started)
+    bench.wait_for_phase("finetunejob", name, "Succeeded", "Failed")
+    bench.delete("finetunejob", name)
+    return seconds
+
+
+def _bare(bench: Workbench, template: Json, number: int) -> float:
+    name = f"bare-{number}"
+    started = time.monotonic()
+    bench.apply({**template, "metadata": {"name": name}})
+    seconds = _until_running(bench, f"batch.kubernetes.io/job-name={name}", started)
+    bench.delete("job", name)
+    return seconds
+
+
+def _until_running(bench: Workbench, selector: str, started: float) -> float:
+    def look() -> bool:
+        phases = [pod["status"].get("phase") for pod in bench.items("pods", selector)]
+        return any(phase in ("Running", "Succeeded", "Failed") for phase in phases)
+
+    bench.wait_until(look, f"a pod of {selector}")
+    return time.monotonic() - started
+
+
+def _bare_template(bench: Workbench) -> Mapping[str, Any]:
+    """The prepare Job as the operator makes it, without anything that ties it to a FineTuneJob."""
+    bench.apply(fine_tune_job("model-job"))
+    bench.wait_for_phase("finetunejob", "model-job", "Succeeded")
+    (job,) = bench.jobs_of("finetunejob", "model-job", "prepare")
+    bench.delete("finetunejob", "model-job")
+    spec = {name: value for name, value in job["spec"].items() if name not in ("selector", "manualSelector")}
+    template = {"spec": job["spec"]["template"]["spec"]}
+    return {"apiVersion": "batch/v1", "kind": "Job", "spec": {**spec, "template": template}}

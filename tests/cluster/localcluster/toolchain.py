@@ -1,0 +1,105 @@
+"""Everything that must be on the machine before a cluster can start, and its installation."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster import debian_packages, golang, progress
+from localcluster.errors import ClusterError
+from localcluster.golang import GoCommands
+from localcluster.locations import Cache, Checkout
+from localcluster.node_setup import MOUNT_POINTS
+
+KUBERNETES_VERSION = "v1.34.4"  # the last minor release whose kubelet takes cgroup v1 and containerd 1.6
+HELM_VERSION = "v3.20.2"
+DEVICE_PLUGIN_PROTOCOL = "pkg/apis/deviceplugin/v1beta1/api.proto"
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """The built commands, by their paths."""
+
+    kubernetes: Path
+    helm: Path
+
+    @property
+    def kubectl(self) -> Path:
+        return self.kubernetes / "kubectl"
+
+    @property
+    def device_plugin_protocol(self) -> Path:
+        return self.kubernetes / "deviceplugin.proto"
+
+
+def kubernetes_commands(checkout: Checkout) -> GoCommands:
+    """Without the version variables the API server calls itself v0.0.0, and clients misbehave."""
+    major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
+    versions = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    values = {"gitVersion": KUBERNETES_VERSION, "gitMajor": major, "gitMinor": minor}
+    names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+    return GoCommands(
+        name="kubernetes",
+        version=KUBERNETES_VERSION,
+        module=checkout.kubernetes_modules,
+        packages=tuple(f"k8s.io/kubernetes/cmd/{name}" for name in names),
+        variables=tuple(f"{package}.{name}={value}" for package in versions for name, value in values.items()),
+    )
+
+
+def helm_commands(checkout: Checkout) -> GoCommands:
+    return GoCommands(
+        name="helm",
+        version=HELM_VERSION,
+        module=checkout.kubernetes_modules / "helm",
+        packages=("helm.sh/helm/v3/cmd/helm",),
+        variables=(f"helm.sh/helm/v3/internal/version.version={HELM_VERSION}",),
+    )
+
+
+def install(checkout: Checkout, cache: Cache) -> Toolchain:
+    """Says what is missing, and installs and builds it."""
+    install_packages(cache)
+    return build(checkout, cache)
+
+
+def install_packages(cache: Cache) -> None:
+    if packages := debian_packages.missing_packages():
+        progress.say(f"to install with apt: {' '.join(packages)}")
+        debian_packages.install(packages, cache)
+    for folder in MOUNT_POINTS:
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def build(checkout: Checkout, cache: Cache) -> Toolchain:
+    all_commands = (kubernetes_commands(checkout), helm_commands(checkout))
+    unbuilt = [commands for commands in all_commands if not commands.are_built(cache)]
+    for commands in unbuilt:
+        names = ", ".join(commands.command_names())
+        progress.say(f"to build with Go, once: {commands.name} {commands.version} ({names}) into {cache.binaries}")
+    for commands in unbuilt:
+        golang.build(commands, cache)
+    _keep_device_plugin_protocol(checkout, cache)
+    return find(checkout, cache)
+
+
+def find(checkout: Checkout, cache: Cache) -> Toolchain:
+    """The built commands; an error when they are not built yet."""
+    kubernetes, helm = kubernetes_commands(checkout), helm_commands(checkout)
+    tools = Toolchain(kubernetes=kubernetes.folder(cache), helm=helm.folder(cache) / "helm")
+    if not (tools.helm.exists() and tools.device_plugin_protocol.exists()):
+        raise ClusterError(
+            "Kubernetes and helm are not built yet", remedy="run the localcluster command `toolchain` first"
+        )
+    return tools
+
+
+def _keep_device_plugin_protocol(checkout: Checkout, cache: Cache) -> None:
+    """The test device plugin speaks the kubelet's own protocol, of the very release that is built."""
+    commands = kubernetes_commands(checkout)
+    kept = commands.folder(cache) / "deviceplugin.proto"
+    if not kept.exists():
+        source = golang.module_folder(commands, "k8s.io/kubelet", cache) / DEVICE_PLUGIN_PROTOCOL
+        shutil.copyfile(source, kept.with_suffix(".unfinished"))
+        kept.with_suffix(".unfinished").rename(kept)
