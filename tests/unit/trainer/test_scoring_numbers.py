@@ -1,0 +1,144 @@
+"""Numbers in answers: what is read, what is refused, and that no input makes it slow."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finetune_trainer.scoring import numbers
+
+READ = [
+    ("$1.23", "1.23"),
+    ("€ 3.5", "3.5"),
+    ("£5k", "5000"),
+    ("US$4", "4"),
+    (".45", "0.45"),
+    ("1,234.5", "1234.5"),
+    ("1,234,567", "1234567"),
+    ("1.23.", "1.23"),
+    ("EPS—1.23", "1.23"),
+    ("(0.45)", "-0.45"),
+    ("($0.45)", "-0.45"),
+    ("$(0.45)", "-0.45"),
+    ("(1.2 million)", "-1200000"),
+    ("-$0.45", "-0.45"),
+    ("$-0.45", "-0.45"),
+    ("\u22120.45", "-0.45"),
+    ("\u20130.45", "-0.45"),
+    ("\uff0d0.45", "-0.45"),
+    ("minus 3", "-3"),
+    ("negative $2.50", "-2.50"),
+    ("loss of $0.45 per share", "-0.45"),
+    ("2 thousand", "2000"),
+    ("1.2 million", "1200000"),
+    ("$1.2M", "1200000"),
+    ("$1.2B", "1200000000"),
+    ("1.2bn", "1200000000"),
+    ("3\u00a0billion", "3000000000"),
+    ("45 cents", "0.45"),
+    ("- 1.23", "1.23"),
+    ("$ -1.23", "-1.23"),
+]
+UNREAD = ["", "none", "FY2023", "Q3", "1.2.3", "1,23", "1,2345", "12abc", "10-K", "²", "9" * 31]
+
+
+@pytest.mark.parametrize(("text", "value"), READ)
+def test_a_number_is_read_with_its_sign_and_scale(text: str, value: str) -> None:
+    assert [number.value for number in numbers.find_numbers(text)] == [Decimal(value)]
+
+
+@pytest.mark.parametrize("text", UNREAD)
+def test_what_is_not_one_plain_number_is_not_read(text: str) -> None:
+    assert list(numbers.find_numbers(text)) == []
+
+
+def test_a_percentage_is_known_as_one() -> None:
+    found = list(numbers.find_numbers("12.5% or 3 percent, not 7"))
+    assert [(number.value, number.is_percent) for number in found] == [(Decimal("12.5"), True), (3, True), (7, False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("EPS: 1.23", "1.23"),
+        ("eps: $1.23 for fiscal 2023, up from 1.10", "1.23"),
+        ("Net income 500, shares 100. EPS:\n\n 5", "5"),
+        ("EPS: 1.23\nEPS: $1.23", "1.23"),
+        ("Revenue was 40 and the EPS is 1.23", "1.23"),
+    ],
+)
+def test_the_value_after_the_marker_counts_else_the_last_number(text: str, value: str) -> None:
+    found = numbers.answer(text, "EPS:")
+    assert found is not None
+    assert found.value == Decimal(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EPS: 1.23 or 1.45",
+        "EPS: 1.23/1.45",
+        "EPS: 1.23 - 1.45",
+        "EPS: 1.23\nEPS: 1.45",
+        "EPS: 1.23 EPS:",
+        "It is $1.20 or perhaps $1.30",
+        "Net income was 1.23. EPS: unknown",
+        "EPS:",
+        "no idea",
+    ],
+)
+def test_conflicting_or_missing_values_give_no_answer(text: str) -> None:
+    assert numbers.answer(text, "EPS:") is None
+
+
+@settings(deadline=None)
+@given(st.decimals(min_value=-(10**9), max_value=10**9, places=2), st.sampled_from(["", "$", "€", "£"]))
+def test_any_written_amount_is_read_back(value: Decimal, currency: str) -> None:
+    sign = "-" if value < 0 else ""
+    for written in (
+        f"{sign}{currency}{abs(value):,}",
+        f"({currency}{abs(value)})" if value < 0 else f"{currency}{value}",
+    ):
+        found = numbers.answer(f"EPS: {written}", "EPS:")
+        assert found is not None
+        assert found.value == value
+
+
+@settings(deadline=None)
+@given(st.text(max_size=200))
+def test_no_text_is_an_error(text: str) -> None:
+    for number in numbers.find_numbers(text):
+        assert number.value.is_finite()
+    numbers.answer(text, "EPS:")
+
+
+HOSTILE = [
+    "1",
+    "1,",
+    "1,111",
+    "(",
+    "$",
+    "$(",
+    "-",
+    "1.",
+    " ",
+    "1 ",
+    ".1",
+    "US$",
+    "EPS:",
+    "EPS: 1 ",
+    "loss of ",
+    "1 or ",
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_a_megabyte_of_hostile_text_is_read_in_linear_time(piece: str) -> None:
+    """Seconds; a search that is quadratic in the text would take hours."""
+    started = time.process_time()
+    numbers.answer(piece * (1_000_000 // len(piece)), "EPS:")
+    assert time.process_time() - started < 60

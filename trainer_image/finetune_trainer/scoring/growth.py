@@ -1,0 +1,73 @@
+"""Growth as a direction and a size: 'up 12.5%', 'revenue fell by 3 percent', '-4%'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from finetune_trainer.scoring import labels, numbers
+
+
+class Direction(StrEnum):
+    """Which way a figure went."""
+
+    UP = "up"
+    DOWN = "down"
+    FLAT = "flat"
+
+
+_WORDS: dict[str, Direction] = {
+    **dict.fromkeys(("up", "rise", "rose", "risen", "rising", "grew", "grow", "growth", "grown"), Direction.UP),
+    **dict.fromkeys(("higher", "increase", "increased", "gain", "gained", "climbed", "jumped"), Direction.UP),
+    **dict.fromkeys(("down", "fall", "fell", "fallen", "falling", "drop", "dropped", "lower"), Direction.DOWN),
+    **dict.fromkeys(("decrease", "decreased", "decline", "declined", "slipped", "shrank"), Direction.DOWN),
+    **dict.fromkeys(("flat", "unchanged"), Direction.FLAT),
+}
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What an answer says of a change; either part may be missing, never both."""
+
+    direction: Direction | None
+    percent: Decimal | None
+
+    def __str__(self) -> str:
+        size = "" if self.percent is None else f"{abs(self.percent).normalize():f}%"
+        return " ".join(part for part in (self.direction or "", size) if part)
+
+
+def answer(text: str) -> Growth | None:
+    """The growth that the text states; None when it states none or contradicts itself."""
+    affirmed, denied = labels.mentions(text, tuple(_WORDS))
+    directions = {_WORDS[word] for word in affirmed}
+    if len(directions) > 1 or directions & {_WORDS[word] for word in denied}:
+        return None
+    number = _percentage(text)
+    word = directions.pop() if directions else None
+    if number is None:
+        return Growth(word, None) if word else None
+    return _signed(word, number)
+
+
+def _percentage(text: str) -> numbers.Number | None:
+    """The sign % marks the number that is meant; without one, it is the last number."""
+    marked = [number for number in numbers.find_numbers(text) if number.is_percent]
+    if not marked:
+        return numbers.last_number(text)
+    return marked[-1] if len({abs(number.value) for number in marked}) == 1 else None
+
+
+def _signed(word: Direction | None, number: numbers.Number) -> Growth | None:
+    if word is None:
+        return Growth(_direction_of(number.value) if number.has_sign else None, number.value)
+    if word is Direction.UP and number.value < 0:
+        return None
+    return Growth(word, -abs(number.value) if word is Direction.DOWN else number.value)
+
+
+def _direction_of(value: Decimal) -> Direction:
+    if value == 0:
+        return Direction.FLAT
+    return Direction.UP if value > 0 else Direction.DOWN

@@ -1,0 +1,45 @@
+"""Labels as words: 'not positive' never counts as positive, and two different labels are no answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from finetune_trainer.scoring import numbers
+
+_NEGATION = re.compile(
+    r"(?:\b(?:not|no|non|never|neither|nor|without|hardly|barely|isn't|wasn't|aren't|cannot|can't|don't|doesn't|won't)\b)"
+    r"(?: (?!but\b|rather\b|instead\b)[\w'/-]+){0,3} $",
+    re.IGNORECASE,
+)
+_WORDS_BEFORE = 80
+"""Characters looked at before a label: a negation and three words fit."""
+
+
+def answer(text: str, labels: Sequence[str]) -> str | None:
+    """The one label that the text affirms; None when there is none, or several, or it is also denied."""
+    affirmed, denied = mentions(text, labels)
+    return affirmed.pop() if len(affirmed) == 1 and not affirmed & denied else None
+
+
+def mentions(text: str, labels: Sequence[str]) -> tuple[set[str], set[str]]:
+    """The labels that the text affirms and those it denies, each spelled as in `labels`."""
+    text = _spaced(text)
+    spelled = {label.casefold(): label for label in labels}
+    affirmed: set[str] = set()
+    denied: set[str] = set()
+    for match in _pattern(labels).finditer(text):
+        before = text[max(0, match.start() - _WORDS_BEFORE) : match.start()]
+        (denied if _NEGATION.search(before) else affirmed).add(spelled[match[0].casefold()])
+    return affirmed, denied
+
+
+def _pattern(labels: Sequence[str]) -> re.Pattern[str]:
+    longest_first = sorted(labels, key=len, reverse=True)
+    words = "|".join(re.escape(_spaced(label)) for label in longest_first)
+    return re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE)
+
+
+def _spaced(text: str) -> str:
+    """One space between words, straight apostrophes, plain dashes."""
+    return re.sub(r"\s+", " ", numbers.plain(text).replace("\u2019", "'"))

@@ -1,0 +1,75 @@
+"""One answer against its reference: a score between 0 and 1, and whether the answer could be read at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from finetune_trainer.scoring import growth, labels, numbers
+from finetune_trainer.suites import model
+
+SCORING_VERSION = "1"
+"""Raised whenever an answer may score differently than before, so that no older scores are reused."""
+
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an answer earned. An answer that could not be read earned nothing."""
+
+    value: float
+    parsed: bool
+    parsed_value: str | None
+
+
+UNPARSABLE = Score(value=0.0, parsed=False, parsed_value=None)
+
+
+def score(task: model.Task, prediction: str, example: model.Example) -> Score:
+    """The score of a prediction, by the task's scorer."""
+    if example.reference is None:
+        raise ValueError(f"example {example.id!r} of task {task.name!r} has no reference to score an answer by")
+    match task.scorer:
+        case model.NumberScorer() as scorer:
+            return _score_number(scorer, prediction, example.reference)
+        case model.LabelScorer() as scorer:
+            return _score_label(scorer, prediction, example.reference)
+        case model.GrowthScorer() as scorer:
+            return _score_growth(scorer, prediction, example.reference)
+        case model.PerplexityScorer():
+            raise ValueError(f"task {task.name!r} measures the likelihood of text; it scores no answers")
+
+
+def _score_number(scorer: model.NumberScorer, prediction: str, reference: str) -> Score:
+    found, expected = numbers.answer(prediction, scorer.marker), numbers.last_number(reference)
+    if found is None or expected is None:
+        return UNPARSABLE
+    tolerance = max(scorer.absolute_tolerance, scorer.relative_tolerance * abs(expected.value))
+    same_unit = expected.is_percent or not found.is_percent
+    right = same_unit and abs(found.value - expected.value) <= tolerance
+    return Score(float(right), parsed=True, parsed_value=_shown(found.value) + ("%" if found.is_percent else ""))
+
+
+def _score_label(scorer: model.LabelScorer, prediction: str, reference: str) -> Score:
+    found = labels.answer(prediction, scorer.labels)
+    if found is None:
+        return UNPARSABLE
+    return Score(float(found.casefold() == reference.casefold()), parsed=True, parsed_value=found)
+
+
+def _score_growth(scorer: model.GrowthScorer, prediction: str, reference: str) -> Score:
+    found, expected = growth.answer(prediction), growth.answer(reference)
+    if found is None or expected is None:
+        return UNPARSABLE
+    value = _HALF * (found.direction is not None and found.direction == expected.direction)
+    value += _HALF * _is_within(found.percent, expected.percent, scorer.tolerance_points)
+    return Score(value, parsed=True, parsed_value=str(found))
+
+
+def _is_within(found: Decimal | None, expected: Decimal | None, tolerance: Decimal) -> bool:
+    return found is not None and expected is not None and abs(found - expected) <= tolerance
+
+
+def _shown(value: Decimal) -> str:
+    return f"{value.normalize():f}"
