@@ -23,7 +23,7 @@ help: ## What there is to make
 demo: $(READY) ## Fine-tune a small model and compare it with its base, on a Kubernetes of its own or on yours: KUBECONFIG=path REGISTRY=host/prefix
 	@PYTHONPATH=tests/cluster $(PYTHON) examples/demo/run.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) $(if $(REGISTRY),--registry $(REGISTRY))
 
-test: lint unit prepare test-trainer cluster-up test-cluster test-e2e ## Lint, unit tests, tests on a real cluster, end-to-end tests
+test: lint prepare unit test-trainer cluster-up test-cluster test-e2e ## Lint, unit tests, tests on a real cluster, end-to-end tests
 	@echo 'all checks passed'
 
 lint: $(READY) ## ruff, mypy, import-linter, committed CRDs
@@ -31,7 +31,7 @@ lint: $(READY) ## ruff, mypy, import-linter, committed CRDs
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy operator/finetune_api operator/finetune_operator trainer_image/finetune_trainer tests/cluster/localcluster examples/demo/run.py
 	@PYTHONPATH=operator:trainer_image $(VENV)/bin/lint-imports --no-logo
-	@$(IN_VENV) -m finetune_api.crds crds --check
+	@$(IN_VENV) -m finetune_api.crds crds helm/finetune-operator/definitions --check
 
 unit: $(READY) ## Tests of API and operator that need no cluster
 	@$(IN_VENV) -m pytest tests/unit --ignore tests/unit/trainer
@@ -64,7 +64,7 @@ bench: cluster-up ## Print and write build/bench.json; ONLY=name for one
 	@PYTHONPATH=operator:trainer_image:tests/cluster:tests/bench $(VENV)/bin/python tests/bench/__main__.py $(if $(ONLY),--only $(ONLY))
 
 crds: $(READY) ## Write crds/ from the API models
-	@$(IN_VENV) -m finetune_api.crds crds
+	@$(IN_VENV) -m finetune_api.crds crds helm/finetune-operator/definitions
 
 lock: $(READY) ## Resolve requirements/*.txt anew from pyproject.toml
 	@$(VENV)/bin/python requirements/lock.py

@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_camel
 DNS_SUBDOMAIN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 LABEL_KEY = "^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
 LABEL_VALUE = "^([A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?$"
+CPUS = "^([0-9]{1,5}([.][0-9]{1,3})?|[0-9]{1,8}m)$"
 CONTENT_DIGEST = "^sha256:[0-9a-f]{64}$"
 LARGEST_INTEGER = 2**53
 """Above it, readers that know only floating-point numbers see another number."""
@@ -135,7 +136,7 @@ CpuQuantity = Annotated[
         max_length=16,
         json_schema_extra=validations(
             rule_naming_the_value(
-                "self.matches('^([0-9]{1,5}([.][0-9]{1,3})?|[0-9]{1,8}m)$') && quantity(self).isGreaterThan(quantity('0'))",
+                f"self.matches('{CPUS}') && quantity(self).isGreaterThan(quantity('0'))",
                 'must be a number of CPUs above 0, such as "8", "0.5" or "500m"',
             )
         ),
@@ -160,7 +161,7 @@ _DECIMAL = r"^[0-9]{1,12}([.][0-9]{1,12})?([eE][-+]?[0-9]{1,2})?$"
 
 
 def decimal_string(*, minimum: str, maximum: str, example: str, open_below: bool = False) -> Any:
-    """A decimal number kept as a string and bounded by one CEL rule; the exponent is capped, for `double('1e400')` fails."""
+    """A decimal number kept as a string, bounded by one CEL rule. Its exponent is capped: `double('1e400')` fails."""
     below = ">" if open_below else ">="
     bounds = f"double(self) {below} double('{minimum}') && double(self) <= double('{maximum}')"
     words = f"{'above' if open_below else 'at least'} {minimum} and at most {maximum}"

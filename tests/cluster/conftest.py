@@ -11,7 +11,7 @@ import pytest
 
 import served_schemas
 from base_models import tiny_model_folder
-from installation import install
+from installation import install, leave_to_the_release
 from localcluster import Cluster, ClusterError, lifecycle, load, toolchain
 from localcluster.configuration import Graphics
 from localcluster.lifecycle import NodeOptions
@@ -48,6 +48,7 @@ def custom_resources(cluster: Cluster) -> Cluster:
     """The cluster with the CustomResourceDefinitions of this checkout, once it serves these and no earlier ones."""
     definitions = cluster.checkout.root / "crds"
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(definitions), capture_output=True)
+    leave_to_the_release(cluster, definitions)
     expected = served_schemas.described(served_schemas.committed(definitions))
     published = wait_until(
         lambda: served_schemas.described(served_schemas.published(cluster)) == expected, SCHEMA_SECONDS, every=0.2

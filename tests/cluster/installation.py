@@ -26,6 +26,14 @@ def install(cluster: Cluster) -> None:
         raise ClusterError(f"helm: {finished.stderr}")
 
 
+def leave_to_the_release(cluster: Cluster, definitions: Path) -> None:
+    """Definitions that were applied by hand are marked as the release's; else helm would not touch them."""
+    owner = (f"meta.helm.sh/release-name={RELEASE}", f"meta.helm.sh/release-namespace={OPERATOR_NAMESPACE}")
+    cluster.kubectl("annotate", "--overwrite", "-f", str(definitions), *owner, capture_output=True)
+    manager = "app.kubernetes.io/managed-by=Helm"
+    cluster.kubectl("label", "--overwrite", "-f", str(definitions), manager, capture_output=True)
+
+
 def _parts(reference: str) -> dict[str, str]:
     repository, tag = reference.rsplit(":", 1)
     return {"repository": repository, "tag": tag}
