@@ -15,7 +15,7 @@ from typing import Any
 from localcluster import cluster, lifecycle, preparation, progress, toolchain
 from localcluster.configuration import Graphics
 from localcluster.errors import ClusterError
-from localcluster.images import ImageBuilder, Target, load_into_node
+from localcluster.images import BuiltImage, ImageBuilder, Target, load_into_node
 from localcluster.lifecycle import NodeOptions
 from localcluster.locations import Cache, Checkout
 
@@ -70,8 +70,10 @@ def on_a_local_cluster(seconds: dict[str, float]) -> Demo:
     toolchain.install_packages(cache)
     builder = ImageBuilder(checkout, cache)
     with timed(seconds, "build Kubernetes and the images (the first time: about 15 minutes)"):
+        built: list[BuiltImage] = []
         preparation.run_together(
-            lambda: toolchain.build(checkout, cache), lambda: builder.build_and_store(list(Target))
+            lambda: toolchain.build(checkout, cache),
+            lambda: built.extend(builder.build_and_store(list(Target))),
         )
     with timed(seconds, "start a one-node Kubernetes"):
         tools = toolchain.find(checkout, cache)
@@ -80,7 +82,7 @@ def on_a_local_cluster(seconds: dict[str, float]) -> Demo:
         running = cluster.load()
         running.create_namespace(NAMESPACE)
     with timed(seconds, "bring the images to the node"):
-        images = load_into_node(checkout, running.node, builder.build_and_store(list(Target)))
+        images = load_into_node(checkout, cache, running.node, built)
     return Demo(
         kubectl_path=tools.kubectl,
         helm_path=tools.helm,

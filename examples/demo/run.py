@@ -73,7 +73,7 @@ def install_chart(demo: Demo) -> None:
     }
     demo.helm(
         "upgrade", "--install", "finetune-operator", str(chart),
-        "--namespace", "finetune-system", "--create-namespace", "--wait", "--timeout", "5m",
+        "--namespace", "finetune-system", "--create-namespace", "--take-ownership", "--wait", "--timeout", "5m",
         "--set-json", f"image={json.dumps(values['image'])}",
         "--set-json", f"trainerImage={json.dumps(values['trainerImage'])}",
         "--set-json", f"progressIntervalSeconds={values['progressIntervalSeconds']}",

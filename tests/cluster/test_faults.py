@@ -133,7 +133,7 @@ def test_a_deleted_training_pod_comes_back_and_goes_on_from_its_checkpoint(bench
         for item in bench.pods_of("finetunejob", "pod-deleted", "train")
         if item["metadata"]["uid"] != pod["metadata"]["uid"]
     )
-    assert "resum" in bench.kubectl("logs", successor["metadata"]["name"]).lower()
+    assert "training on from step" in bench.kubectl("logs", successor["metadata"]["name"])
 
 
 def test_a_pod_killed_for_host_memory_says_what_to_raise_and_goes_on_when_it_is_raised(bench: Workbench) -> None:

@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _as_interrupt)
     options = _parser().parse_args(arguments)
     try:
+        _check_user()
         code: int = options.run(options)
     except ClusterError as error:
         progress.say(f"error: {error}")
@@ -33,6 +34,11 @@ def main(arguments: list[str]) -> int:
         progress.say("interrupted")
         return INTERRUPTED
     return code
+
+
+def _packages(options: argparse.Namespace) -> int:
+    toolchain.install_packages(Cache.of_user())
+    return 0
 
 
 def _toolchain(options: argparse.Namespace) -> int:
@@ -61,12 +67,13 @@ def _down(options: argparse.Namespace) -> int:
 def _images(options: argparse.Namespace) -> int:
     """Builds and stores; brings them to the node when one is up."""
     checkout = Checkout.of_this_package()
-    images = ImageBuilder(checkout, Cache.of_user()).build_and_store(options.target or list(Target))
+    cache = Cache.of_user()
+    images = ImageBuilder(checkout, cache).build_and_store(options.target or list(Target))
     first = node.first_process(checkout)
     if first is None:
         progress.say("no cluster is up: run this again after `up`, and the node gets them")
         return 0
-    for target, reference in load_into_node(checkout, first, images).items():
+    for target, reference in load_into_node(checkout, cache, first, images).items():
         print(f"{target} {reference}")
     return 0
 
@@ -117,6 +124,7 @@ def _helm(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="localcluster", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("packages", help="install the Debian packages that are missing").set_defaults(run=_packages)
     commands.add_parser("toolchain", help="install and build what is missing").set_defaults(run=_toolchain)
     _add_up(commands.add_parser("up", help="start the cluster of this checkout"))
     prepare = commands.add_parser("prepare", help="toolchain and images, side by side: all that `up` and a test need")
@@ -158,6 +166,11 @@ def _add_run_in_image(run: argparse.ArgumentParser) -> None:
     run.add_argument("--workdir", default="/tmp")
     run.add_argument("command", nargs="+", metavar="COMMAND", help="after --")
     run.set_defaults(run=_run_in_image)
+
+
+def _check_user() -> None:
+    if os.geteuid() != 0:
+        raise ClusterError("packages, images and a node's namespaces are root's to make", remedy="run this as root")
 
 
 def _as_interrupt(signal_number: int, frame: FrameType | None) -> None:

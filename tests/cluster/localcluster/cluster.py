@@ -6,18 +6,20 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from localcluster import node, toolchain, volumes
 from localcluster.api_client import ApiClient
+from localcluster.configuration import REGISTRY_ADDRESS
 from localcluster.errors import ClusterError
 from localcluster.locations import Cache, Checkout
 from localcluster.node_plan import ComponentName
 from localcluster.processes import Process, wait_until
 from localcluster.toolchain import Toolchain
 
-COMPONENT_SECONDS = 30
+NODE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -73,21 +75,27 @@ class Cluster:
         return volumes.folder(self.checkout, namespace, claim)
 
     def stop_component(self, name: ComponentName) -> None:
-        (self.checkout.run / "stopped" / name).touch()
-        self._wait_for_component(name, running=False)
+        if not node.stop_component(self.checkout, name):
+            raise ClusterError(f"{name} does not end", log=self._log_of(name))
 
     def start_component(self, name: ComponentName) -> None:
-        (self.checkout.run / "stopped" / name).unlink(missing_ok=True)
-        self._wait_for_component(name, running=True)
+        """Returns when its process runs; after the kubelet's return, `wait_until_ready` waits for the node."""
+        if not node.start_component(self.checkout, name):
+            raise ClusterError(f"{name} does not start", log=self._log_of(name))
+
+    def wait_until_ready(self) -> None:
+        """Until the node is Ready by a heartbeat of after this call, with all healthy test GPUs allocatable."""
+        asked = datetime.now(UTC)
+        if not wait_until(lambda: self._is_ready_since(asked), NODE_SECONDS, every=0.1):
+            raise ClusterError("the node does not become ready", log=self._log_of(ComponentName.KUBELET))
 
     def set_device_health(self, index: int, healthy: bool) -> None:
         """Makes a test GPU fail, or recover; the node's allocatable follows within about a second."""
-        file = self.checkout.run / "devices.json"
-        devices = json.loads(file.read_text())
+        devices = self._devices()
         devices[sorted(devices)[index]] = healthy
-        written = file.with_suffix(".new")
+        written = self.checkout.run / "devices.json.new"
         written.write_text(json.dumps(devices))
-        written.rename(file)
+        written.rename(self.checkout.run / "devices.json")
 
     def status(self) -> dict[str, object]:
         return {
@@ -97,22 +105,28 @@ class Cluster:
             "helm": str(self.tools.helm),
             "nodeAddress": self.node_address,
             "nodePid": self.node.pid,
-            "registry": f"{self.node_address}:5000",
+            "registry": REGISTRY_ADDRESS,
             "images": self.images,
             "volumes": volumes.folders(self.checkout),
             "auditLog": str(self.audit_log),
             "logs": str(self.checkout.logs),
-            "components": self._components(),
+            "components": node.components(self.checkout),
         }
 
-    def _components(self) -> dict[str, dict[str, int | None]]:
-        components: dict[str, dict[str, int | None]] = json.loads((self.checkout.run / "processes.json").read_text())
-        return components
+    def _is_ready_since(self, asked: datetime) -> bool:
+        status = ApiClient(self.kubeconfig).read(f"/api/v1/nodes/{self.checkout.cluster_id}").get("status", {})
+        ready = next((one for one in status.get("conditions", []) if one["type"] == "Ready"), None)
+        offered = int(status.get("allocatable", {}).get("nvidia.com/gpu", "0"))
+        if ready is None or ready["status"] != "True" or offered != sum(self._devices().values()):
+            return False
+        return datetime.fromisoformat(ready["lastHeartbeatTime"]) > asked
 
-    def _wait_for_component(self, name: ComponentName, running: bool) -> None:
-        if not wait_until(lambda: (self._components()[name]["pid"] is not None) == running, COMPONENT_SECONDS):
-            state = "start" if running else "stop"
-            raise ClusterError(f"{name} does not {state}", log=self.checkout.logs / f"{name}.log")
+    def _devices(self) -> dict[str, bool]:
+        devices: dict[str, bool] = json.loads((self.checkout.run / "devices.json").read_text())
+        return devices
+
+    def _log_of(self, name: ComponentName) -> Path:
+        return self.checkout.logs / f"{name}.log"
 
     def _tool(self, tool: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run([tool, *arguments], env=self.environment, text=True, **options)

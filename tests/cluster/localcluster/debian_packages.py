@@ -32,6 +32,7 @@ PACKAGES = (
     "socat",
     "util-linux",
 )
+WAIT_FOR_OTHERS = ("-o", "DPkg::Lock::Timeout=300")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -59,7 +60,7 @@ def install(packages: list[str], cache: Cache) -> None:
     with services_kept_down():
         progress.run_logged(
             f"apt-get install ({len(packages)} packages)",
-            ["apt-get", "install", "--yes", "--no-install-recommends", *packages],
+            ["apt-get", "install", "--yes", "--no-install-recommends", *WAIT_FOR_OTHERS, *packages],
             log=cache.logs / "apt-install.log",
             environment=environment,
             remedy=remedy,

@@ -23,8 +23,8 @@ PLUGINS = Path("/var/lib/kubelet/device-plugins")
 KUBELET_SOCKET = PLUGINS / "kubelet.sock"
 OWN_SOCKET = PLUGINS / "nvidia-test.sock"
 RESOURCE = "nvidia.com/gpu"
-TEST_DEVICE_VARIABLE = "FINETUNE_TEST_GPU"
-"""Set in a container that was given test devices; only with it may a pod that asked for GPUs compute on the CPU."""
+COMPUTE_ON_CPU = {"FINETUNE_COMPUTE": "cpu"}
+"""Only a container that was given test devices has this: with it, a pod that asked for GPUs computes on the CPU."""
 POLL_SECONDS = 0.1
 
 
@@ -94,7 +94,7 @@ class DevicePlugin:
         return self.messages.ListAndWatchResponse(devices=listed)
 
     def _allocation(self, device_ids: list[str]) -> object:
-        variables = {"NVIDIA_VISIBLE_DEVICES": ",".join(device_ids), TEST_DEVICE_VARIABLE: str(len(device_ids))}
+        variables = {"NVIDIA_VISIBLE_DEVICES": ",".join(device_ids), **COMPUTE_ON_CPU}
         print("allocated", device_ids, flush=True)
         return self.messages.ContainerAllocateResponse(envs=variables)
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
-from localcluster import base_image, locks, node, progress
+from localcluster import base_image, locks, node_images, progress
 from localcluster.buildah import Buildah, mounts_for_pip
 from localcluster.configuration import REGISTRY_ADDRESS
 from localcluster.locations import Cache, Checkout
 from localcluster.processes import Process
 from localcluster.registry import Registry
 
-CTR = ("ctr", "--namespace", "k8s.io")
 COMPRESSION = ("--format", "oci", "--compression-format", "zstd", "--compression-level", "1")
+TAG_LENGTH = 16
 NETWORK_REMEDY = "look whether the package index can be reached and the disk has 20 GB free; run it again"
 
 
@@ -41,7 +41,12 @@ class BuiltImage:
 
     @property
     def tag(self) -> str:
-        return self.image_id[:16]
+        return self.image_id[:TAG_LENGTH]
+
+    @property
+    def reference(self) -> str:
+        """As pods name it: the registry on their node's loopback address."""
+        return f"{REGISTRY_ADDRESS}/{self.repository}:{self.tag}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class ImageBuilder:
 
     def _build(self, target: Target) -> BuiltImage:
         base = base_image.ensure(self.cache, self._buildah)
-        name = f"localhost/finetune/{target}:{self.checkout.cluster_id}"
+        name = _local_name(target, self.checkout.cluster_id)
         before = self._buildah.image_id(name)
         self._buildah.run(
             f"building the {target} image",
@@ -79,27 +84,47 @@ class ImageBuilder:
         after = self._buildah.image_id(name)
         assert after is not None, f"buildah built {name} but does not list it"
         if before != after:
+            self._forget_gone_checkouts()
             self._buildah.prune()
         return BuiltImage(target, after.removeprefix("sha256:"))
 
-    def push(self, image: BuiltImage, destination: str, *, verify_tls: bool = True) -> None:
-        self._buildah.run(
-            f"pushing the {image.target} image to {destination}",
-            *("push", f"--tls-verify={str(verify_tls).lower()}", *COMPRESSION),
-            *(image.image_id, f"docker://{destination}"),
-            log=self.cache.logs / f"push-{image.target}.log",
-            remedy="look whether the disk is full",
-        )
+    def _forget_gone_checkouts(self) -> None:
+        """Images are named by the checkout that they are built from, and go when it has gone."""
+        builders = self.cache.buildah / "checkouts"
+        builders.mkdir(parents=True, exist_ok=True)
+        (builders / self.checkout.cluster_id).write_text(str(self.checkout.root))
+        for builder in builders.iterdir():
+            if not Path(builder.read_text()).exists():
+                self._buildah.remove(*(_local_name(target, builder.name) for target in Target))
+                builder.unlink()
+
+    def push(self, image: BuiltImage, destination: str) -> None:
+        """To a registry of the user's own."""
+        self._push(image, self._buildah.command("push", *COMPRESSION, image.image_id, f"docker://{destination}"))
 
     def _store(self, images: Sequence[BuiltImage]) -> None:
         if not images:
             return
-        with self._registry.served() as address:
+        with self._registry.served() as server:
             for image in images:
-                self.push(image, f"{address}/{image.repository}:{image.tag}", verify_tls=False)
+                destination = f"docker://{image.reference}"
+                command = self._buildah.command("push", "--tls-verify=false", *COMPRESSION, image.image_id, destination)
+                self._push(image, ["nsenter", f"--target={server.pid}", "--net", "--", *command])
 
-    def _locked(self) -> AbstractContextManager[None]:
-        return locks.exclusive(self.cache.root / "images.lock", "building images")
+    def _push(self, image: BuiltImage, command: Sequence[str | Path]) -> None:
+        progress.run_logged(
+            f"pushing the {image.target} image",
+            command,
+            log=self.cache.logs / f"push-{image.target}.log",
+            environment=self._buildah.environment,
+            remedy="look whether the disk is full and the registry lets you in (buildah login)",
+        )
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with locks.exclusive(self.cache.root / "images.lock", "building images"):
+            self._buildah.remove_torn_files()
+            yield
 
     @property
     def _buildah(self) -> Buildah:
@@ -110,25 +135,31 @@ class ImageBuilder:
         return Registry(self.cache)
 
 
-def load_into_node(checkout: Checkout, first: Process, images: Sequence[BuiltImage]) -> dict[str, str]:
+def _local_name(target: Target, cluster_id: str) -> str:
+    return f"localhost/finetune/{target}:{cluster_id}"
+
+
+def load_into_node(checkout: Checkout, cache: Cache, first: Process, images: Sequence[BuiltImage]) -> dict[str, str]:
     """Pulls what the node has not yet, and writes images.json; returns target and reference of each image."""
-    present = _images_in_node(first)
-    references = {str(image.target): f"{REGISTRY_ADDRESS}/{image.repository}:{image.tag}" for image in images}
+    present = node_images.present(first)
+    references = {str(image.target): image.reference for image in images}
     for target, reference in references.items():
         if reference not in present:
-            progress.run_logged(
-                f"pulling the {target} image into the node",
-                node.enter(first, [*CTR, "images", "pull", "--plain-http", reference]),
-                log=checkout.logs / f"pull-{target}.log",
-                remedy="read registry.log and containerd.log beside it",
-            )
+            node_images.pull(first, reference, checkout.logs / f"pull-{target}.log")
+    node_images.remove(first, _replaced(present, Registry(cache)))
     known = json.loads(checkout.images_file.read_text()) if checkout.images_file.exists() else {}
     checkout.images_file.write_text(json.dumps({**known, **references}, indent=2) + "\n")
     return references
 
 
-def _images_in_node(first: Process) -> set[str]:
-    listing = subprocess.run(
-        node.enter(first, [*CTR, "images", "list", "--quiet"]), capture_output=True, text=True, check=True
-    )
-    return set(listing.stdout.split())
+def _replaced(present: set[str], registry: Registry) -> set[str]:
+    """Images of ours that the registry has dropped since, with the names that containerd gave them by their content."""
+    ours = {name for name in present if name.startswith(f"{REGISTRY_ADDRESS}/")}
+    dropped = {name for name in ours if not registry.holds(*_repository_and_tag(name))}
+    tags = {_repository_and_tag(name)[1] for name in dropped}
+    return dropped | {name for name in present if name.removeprefix("sha256:")[:TAG_LENGTH] in tags}
+
+
+def _repository_and_tag(reference: str) -> tuple[str, str]:
+    repository, _, tag = reference.removeprefix(f"{REGISTRY_ADDRESS}/").partition(":")
+    return repository, tag

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import busybox_image, certificates, cgroups, leftovers, locks, network, node, progress, records
+from localcluster import (
+    busybox_image,
+    certificates,
+    cgroups,
+    leftovers,
+    locks,
+    network,
+    node,
+    node_images,
+    progress,
+    records,
+)
 from localcluster import configuration as configurations
 from localcluster.api_client import ApiClient
 from localcluster.components import CONTAINERD_SOCKET, ComponentCommands
@@ -18,6 +28,7 @@ from localcluster.configuration import ClusterConfiguration, Graphics
 from localcluster.errors import ClusterError
 from localcluster.leftovers import Leftovers
 from localcluster.locations import Cache, Checkout
+from localcluster.node_plan import ComponentName
 from localcluster.node_setup import MOUNT_POINTS
 from localcluster.processes import Process, wait_until
 from localcluster.readiness import Readiness
@@ -39,6 +50,7 @@ def up(checkout: Checkout, cache: Cache, tools: Toolchain, options: NodeOptions)
     with _only_one_at_a_time(checkout, cache):
         leftovers.sweep(cache, but=checkout.cluster_id)
         if _is_up(checkout):
+            _check_devices(checkout, options.graphics)
             progress.say(f"the cluster of {checkout.root} is up already")
             return
         _clean_up_first(checkout, cache)
@@ -51,13 +63,32 @@ def up(checkout: Checkout, cache: Cache, tools: Toolchain, options: NodeOptions)
 
 def down(checkout: Checkout, cache: Cache) -> Leftovers:
     with _only_one_at_a_time(checkout, cache), progress.step(f"ending the cluster of {checkout.root}"):
+        first = node.first_process(checkout)
+        if first and _started_mark(checkout).exists() and _end_containers(checkout, first):
+            leftovers.clean(checkout)
+            node_images.keep(checkout, cache)
         return leftovers.remove(checkout, cache)
+
+
+def _end_containers(checkout: Checkout, first: Process) -> bool:
+    """The kubelet first: it would start them again."""
+    stopped = (node.stop_component(checkout, name) for name in (ComponentName.KUBELET, ComponentName.DEVICE_PLUGIN))
+    return all(stopped) and node_images.remove_containers(first)
 
 
 def _is_up(checkout: Checkout) -> bool:
     """Running and answering; one that was killed while it started is neither finished nor answering."""
     running = node.first_process(checkout) is not None and _started_mark(checkout).exists()
     return running and wait_until(ApiClient(checkout.kubeconfig).is_ready, 15, every=0.2)
+
+
+def _check_devices(checkout: Checkout, graphics: Graphics) -> None:
+    offered = len(json.loads((checkout.run / "devices.json").read_text()))
+    if offered != graphics.count:
+        raise ClusterError(
+            f"the cluster of {checkout.root} is up already, with {offered} test GPUs instead of {graphics.count}",
+            remedy="run `down` first",
+        )
 
 
 def _clean_up_first(checkout: Checkout, cache: Cache) -> None:
@@ -101,6 +132,7 @@ def _write_files(configured: ClusterConfiguration, commands: ComponentCommands) 
         folder.mkdir(parents=True, exist_ok=True)
     for target in MOUNT_POINTS:
         (checkout.data / target.name).mkdir(parents=True)
+    node_images.adopt(checkout, configured.cache)
     certificates.create(
         checkout.certificates,
         node_name=configured.node_name,
@@ -119,13 +151,10 @@ def _load_sandbox_image(checkout: Checkout, first: Process) -> None:
     if not wait_until(socket.exists, 30):
         log = checkout.logs / "containerd.log"
         raise ClusterError("containerd does not start", log=log, log_tail=progress.tail(log))
-    command = node.enter(first, ["ctr", "--namespace", "k8s.io", "images", "import", str(archive)])
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    node_images.import_archive(first, archive)
 
 
 def _check_machine(options: NodeOptions) -> None:
-    if os.geteuid() != 0:
-        raise ClusterError("a node makes namespaces, mounts and cgroups", remedy="run this as root")
     if options.graphics.count and not _can_serve_devices(options.device_plugin_python):
         raise ClusterError(
             f"the test device plugin needs grpcio and grpcio-tools, which {options.device_plugin_python} has not",

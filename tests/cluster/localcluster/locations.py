@@ -40,6 +40,11 @@ class Cache:
         return self.root / "registry"
 
     @property
+    def node_images(self) -> Path:
+        """containerd's store of a cluster that has ended, for the next one."""
+        return self.root / "node-images"
+
+    @property
     def base_images(self) -> Path:
         return self.root / "base-images"
 

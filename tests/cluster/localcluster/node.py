@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from pathlib import Path
 from localcluster import processes, progress
 from localcluster.errors import ClusterError
 from localcluster.locations import Checkout
-from localcluster.node_plan import NodePlan
-from localcluster.processes import Process
+from localcluster.node_plan import ComponentName, NodePlan
+from localcluster.processes import Process, wait_until
 
 SUPERVISOR = "localcluster.supervisor"
+COMPONENT_SECONDS = 30
 NAMESPACES = ("--mount", "--net", "--pid", "--uts", "--ipc")
 
 
@@ -40,7 +42,7 @@ def start(checkout: Checkout) -> Process:
             env={**os.environ, "PYTHONPATH": str(package_root), "PYTHONDONTWRITEBYTECODE": "1"},
             start_new_session=True,
         )
-    if not processes.wait_until(lambda: first_process(checkout) is not None or launcher.poll() is not None, 10):
+    if not wait_until(lambda: first_process(checkout) is not None or launcher.poll() is not None, 10):
         launcher.kill()
     first = first_process(checkout)
     if first is None:
@@ -54,9 +56,12 @@ def start(checkout: Checkout) -> Process:
 
 
 def first_process(checkout: Checkout) -> Process | None:
-    """The supervisor: pid 1 inside. The launcher has the same arguments, and is its parent."""
-    found = _supervisor_processes(checkout)
-    return next((process for process in found if processes.parent(process.pid) in {one.pid for one in found}), None)
+    """The supervisor, pid 1 inside: the child of its launcher. Both have the same arguments, and so have, for the
+    blink before they become another program, the supervisor's own children."""
+    parents = {process: processes.parent(process.pid) for process in _supervisor_processes(checkout)}
+    pids = {process.pid for process in parents}
+    launchers = {process.pid for process, parent in parents.items() if parent not in pids}
+    return next((process for process, parent in parents.items() if parent in launchers), None)
 
 
 def kill(checkout: Checkout) -> list[int]:
@@ -67,8 +72,30 @@ def kill(checkout: Checkout) -> list[int]:
         process.kill()
     if namespace is None or namespace == processes.pid_namespace(os.getpid()):
         return []
-    processes.wait_until(lambda: not processes.in_pid_namespace(namespace), 10)
+    wait_until(lambda: not processes.in_pid_namespace(namespace), 10)
     return processes.in_pid_namespace(namespace)
+
+
+def components(checkout: Checkout) -> dict[str, dict[str, int | None]]:
+    """Each component's process inside the node (none: it is down), and how often it was started."""
+    state: dict[str, dict[str, int | None]] = json.loads((checkout.run / "processes.json").read_text())
+    return state
+
+
+def stop_component(checkout: Checkout, name: ComponentName) -> bool:
+    """Asks the supervisor to end it and keep it down; says whether it is."""
+    (checkout.run / "stopped" / name).touch()
+    return wait_until(lambda: not _has_process(checkout, name), COMPONENT_SECONDS)
+
+
+def start_component(checkout: Checkout, name: ComponentName) -> bool:
+    (checkout.run / "stopped" / name).unlink(missing_ok=True)
+    return wait_until(lambda: _has_process(checkout, name), COMPONENT_SECONDS)
+
+
+def _has_process(checkout: Checkout, name: ComponentName) -> bool:
+    component = components(checkout).get(name)
+    return component is not None and component["pid"] is not None
 
 
 def enter(first: Process, command: list[str]) -> list[str]:

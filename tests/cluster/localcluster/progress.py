@@ -20,6 +20,7 @@ LINE_WIDTH = 110
 
 _output = threading.Lock()
 _running_commands: set[int] = set()
+_ending = threading.Event()
 
 
 def say(text: str) -> None:
@@ -89,6 +90,8 @@ def ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Ends a process that leads its own session, children included, when the block is left early (Ctrl-C)."""
     _running_commands.add(process.pid)
     try:
+        if _ending.is_set():
+            raise KeyboardInterrupt
         yield
     finally:
         _running_commands.discard(process.pid)
@@ -102,7 +105,8 @@ def ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def end_running_commands() -> None:
-    """Ends what other threads wait for, so that they stop too."""
+    """Ends what other threads wait for, and whatever they would start next, so that they stop too."""
+    _ending.set()
     for pid in list(_running_commands):
         _terminate(pid)
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster import progress
-from localcluster.configuration import registry_configuration
+from localcluster.configuration import REGISTRY_ADDRESS, registry_configuration
 from localcluster.errors import ClusterError
 from localcluster.locations import Cache
-from localcluster.processes import wait_until
+from localcluster.processes import Process, wait_until
 
-KEPT_TAGS = 4
+PROBE = f"import socket; socket.create_connection({tuple(REGISTRY_ADDRESS.split(':'))!r}, 1)"
+KEPT_TAGS = 8
 """Of each repository: what several checkouts and the last few changes need."""
 
 
@@ -32,20 +33,21 @@ class Registry:
         (self._tags(repository) / tag).touch()
 
     @contextlib.contextmanager
-    def served(self) -> Iterator[str]:
-        """Serves the folder for the time of a push, so that images can be pushed before any cluster runs."""
-        address = f"127.0.0.1:{_free_port()}"
-        configuration = self.cache.registry / "push.yaml"
-        configuration.parent.mkdir(parents=True, exist_ok=True)
-        configuration.write_text(registry_configuration(self.cache.registry, address))
+    def served(self) -> Iterator[Process]:
+        """Serves the folder for the time of a push, so that images can be pushed before any cluster runs.
+
+        In a network namespace of its own, for the sake of an address that is always free and always the same:
+        buildah remembers by the address which layers a registry has, and compresses no layer twice.
+        """
         log = self.cache.logs / "registry.log"
+        serve = f"ip link set lo up && exec docker-registry serve '{self._configuration()}'"
         with log.open("wb") as output:
-            command = ["docker-registry", "serve", str(configuration)]
+            command = ["unshare", "--net", "sh", "-c", serve]
             server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         with progress.ended_with_us(server):
-            if not wait_until(lambda: _accepts(address) or server.poll() is not None, 20) or server.poll() is not None:
+            if not wait_until(lambda: _accepts(server.pid) or server.poll() is not None, 20) or server.poll():
                 raise ClusterError("the image registry does not start", log=log, log_tail=progress.tail(log))
-            yield address
+            yield Process.of_pid(server.pid)
 
     def prune(self) -> None:
         """Removes tags that newer ones have replaced, and the layers that only those used."""
@@ -54,13 +56,17 @@ class Registry:
             return
         for tag in stale:
             shutil.rmtree(tag)
-        configuration = self.cache.registry / "prune.yaml"
-        configuration.write_text(registry_configuration(self.cache.registry, "127.0.0.1:0"))
         progress.run_logged(
             "removing images that newer ones have replaced",
-            ["docker-registry", "garbage-collect", "--delete-untagged", configuration],
+            ["docker-registry", "garbage-collect", "--delete-untagged", self._configuration()],
             log=self.cache.logs / "registry-prune.log",
         )
+
+    def _configuration(self) -> Path:
+        file = self.cache.registry / "registry.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(registry_configuration(self.cache.registry, REGISTRY_ADDRESS))
+        return file
 
     def _stale_tags(self, repository: str) -> list[Path]:
         tags = sorted(self._tags(repository).iterdir(), key=lambda tag: tag.stat().st_mtime, reverse=True)
@@ -78,17 +84,6 @@ class Registry:
         return self.cache.registry / "docker" / "registry" / "v2" / "repositories"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _accepts(address: str) -> bool:
-    host, port = address.split(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=1).close()
-    except OSError:
-        return False
-    return True
+def _accepts(server: int) -> bool:
+    probe = ["nsenter", f"--target={server}", "--net", sys.executable, "-c", PROBE]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0

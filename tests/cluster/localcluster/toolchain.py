@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import debian_packages, golang, progress
+from localcluster import debian_packages, golang, locks, progress
 from localcluster.errors import ClusterError
 from localcluster.golang import GoCommands
 from localcluster.locations import Cache, Checkout
@@ -65,22 +65,24 @@ def install(checkout: Checkout, cache: Cache) -> Toolchain:
 
 
 def install_packages(cache: Cache) -> None:
-    if packages := debian_packages.missing_packages():
-        progress.say(f"to install with apt: {' '.join(packages)}")
-        debian_packages.install(packages, cache)
-    for folder in MOUNT_POINTS:
-        folder.mkdir(parents=True, exist_ok=True)
+    with locks.exclusive(cache.root / "packages.lock", "installing packages"):
+        if packages := debian_packages.missing_packages():
+            progress.say(f"to install with apt: {' '.join(packages)}")
+            debian_packages.install(packages, cache)
+        for folder in MOUNT_POINTS:
+            folder.mkdir(parents=True, exist_ok=True)
 
 
 def build(checkout: Checkout, cache: Cache) -> Toolchain:
-    all_commands = (kubernetes_commands(checkout), helm_commands(checkout))
-    unbuilt = [commands for commands in all_commands if not commands.are_built(cache)]
-    for commands in unbuilt:
-        names = ", ".join(commands.command_names())
-        progress.say(f"to build with Go, once: {commands.name} {commands.version} ({names}) into {cache.binaries}")
-    for commands in unbuilt:
-        golang.build(commands, cache)
-    _keep_device_plugin_protocol(checkout, cache)
+    with locks.exclusive(cache.root / "toolchain.lock", "building Kubernetes"):
+        all_commands = (kubernetes_commands(checkout), helm_commands(checkout))
+        unbuilt = [commands for commands in all_commands if not commands.are_built(cache)]
+        for commands in unbuilt:
+            names = ", ".join(commands.command_names())
+            progress.say(f"to build with Go, once: {commands.name} {commands.version} ({names}) into {cache.binaries}")
+        for commands in unbuilt:
+            golang.build(commands, cache)
+        _keep_device_plugin_protocol(checkout, cache)
     return find(checkout, cache)
 
 
