@@ -5,7 +5,7 @@ import logging
 import sys
 
 from finetune_operator.main import run
-from finetune_operator.settings import settings_from_environment
+from finetune_operator.settings import SettingsError, settings_from_environment
 
 
 def main() -> int:
@@ -13,8 +13,8 @@ def main() -> int:
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         settings = settings_from_environment()
-    except KeyError as missing:
-        print(f"{missing.args[0]} must be set in the environment; the chart does it.", file=sys.stderr)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
         return 2
     asyncio.run(run(settings))
     return 0

@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from finetune_api.conditions import Reason
 from finetune_api.group import API_VERSION, MANAGER, Kind
 from finetune_operator.cache import Cache
-from finetune_operator.cluster import CONFLICT, NOT_FOUND, ApiError, Cluster
+from finetune_operator.cluster import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, ApiError, Cluster
 from finetune_operator.digests import event_name
+from finetune_operator.plan import waiting
 from finetune_operator.plan.actions import (
     Action,
     CreateChild,
@@ -22,125 +25,160 @@ from finetune_operator.plan.actions import (
 )
 from finetune_operator.plan.conditions import timestamp
 from finetune_operator.projections import job_view, owned_by_labels, resource_view
-from finetune_operator.views import AnyResource
+from finetune_operator.views import AnyResource, Obstacle
 
 log = logging.getLogger(__name__)
 
+REFUSED_SECONDS = 30.0
+"""Pause before an object that was refused is asked for again."""
+TERMINATING_SECONDS = 2.0
+"""The same, where a predecessor of that name is still being deleted."""
 
-class StillTerminatingError(Exception):
-    """A child of the same name is still being deleted: try again when it is gone."""
 
+@dataclass(frozen=True)
+class Applier:
+    """Carries out actions for one resource, as it was observed."""
 
-async def carry_out(action: Action, resource: AnyResource, cluster: Cluster, cache: Cache) -> bool:
-    """Whether it told the cache of something that the next plan should see."""
-    namespace = resource.key.namespace
-    match action:
-        case CreateChild(manifest):
-            await _create(manifest, resource, cluster, cache)
+    resource: AnyResource
+    cluster: Cluster
+    cache: Cache
+    now: datetime
+
+    async def carry_out(self, action: Action) -> bool:
+        """Whether it told the cache of something that the next plan should see."""
+        namespace = self.resource.key.namespace
+        match action:
+            case CreateChild(manifest):
+                await self._create(manifest)
+                return True
+            case SuspendJob(name, uid, suspend):
+                self._remember(await self.cluster.set_suspended(namespace, name, uid, suspend))
+                return True
+            case DeleteJob(name, uid):
+                await self.cluster.delete("batch/v1", "Job", namespace, name, uid)
+            case DeleteEvaluation(name, uid):
+                await self.cluster.delete(API_VERSION, Kind.EVALUATION.value, namespace, name, uid)
+            case ShareEvaluation(name, uid, owners):
+                await self._share(name, uid, owners)
+            case EmitEvent():
+                await self._emit(action)
+            case WriteStatus(status):
+                return await self._write_status(status.to_manifest())
+        return False
+
+    def _remember(self, body: Mapping[str, Any]) -> None:
+        """What a write of ours answered is known at once, not only when the watch brings it."""
+        if body["kind"] == "Job":
+            job = job_view(body)
+            if job is not None:
+                self.cache.put_job(job)
+        else:
+            self.cache.put_resource(resource_view(Kind(body["kind"]), body))
+
+    async def _create(self, manifest: Manifest) -> None:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        try:
+            made = await self.cluster.create(manifest)
+        except ApiError as error:
+            obstacle = await self._obstacle(manifest, error)
+            if obstacle is not None:
+                self.cache.note_obstacle(self.resource.uid, kind, name, obstacle)
+                return
+        else:
+            log.info("created %s %s/%s", kind, self.resource.key.namespace, name)
+            self._remember(made)
+        self.cache.clear_obstacle(self.resource.uid, kind, name)
+
+    async def _obstacle(self, manifest: Manifest, error: ApiError) -> Obstacle | None:
+        """Why the object was not made; None when it is there already and ours."""
+        if error.status == CONFLICT:
+            return await self._whose(manifest)
+        if error.status not in (FORBIDDEN, INVALID):
+            raise error
+        log.warning("%s %s was refused: %s", manifest["kind"], manifest["metadata"]["name"], error)
+        return self._standing_in_the_way(*waiting.refused(error.message))
+
+    async def _whose(self, manifest: Manifest) -> Obstacle | None:
+        """The name is taken: ours is an observation, one being deleted is waited for, a stranger's is a conflict."""
+        name = manifest["metadata"]["name"]
+        found = await self.cluster.get(manifest["kind"], manifest["apiVersion"], self.resource.key.namespace, name)
+        what = f"{manifest['kind']} {name}"
+        if "deletionTimestamp" in found["metadata"]:
+            message = f"{what} of before is still being deleted; a new one follows."
+            return self._standing_in_the_way(Reason.RETRYING, message, TERMINATING_SECONDS)
+        owned = owned_by_labels(found["metadata"].get("labels") or {})
+        shared = manifest["kind"] == Kind.EVALUATION.value
+        if owned is not None and (shared or owned.uid == self.resource.uid):
+            self._remember(found)
+            return None
+        message = f"{what} exists and was not made for this resource: delete or rename it."
+        return self._standing_in_the_way(Reason.NAME_CONFLICT, message)
+
+    def _standing_in_the_way(self, reason: Reason, message: str, retry_seconds: float = REFUSED_SECONDS) -> Obstacle:
+        return Obstacle(reason, message, self.now, retry_seconds)
+
+    async def _share(self, name: str, uid: str, owners: tuple[Mapping[str, Any], ...]) -> None:
+        manager = f"{MANAGER}-{self.resource.uid}"
+        namespace = self.resource.key.namespace
+        answer = await self.cluster.add_owners(Kind.EVALUATION, namespace, name, uid, owners, manager)
+        self._remember(answer)
+
+    async def _write_status(self, status: Mapping[str, Any]) -> bool:
+        """Whether the resource turned out to be another one than was observed."""
+        if status == self.resource.written_status:
+            return False
+        key, version = self.resource.key, self.resource.resource_version
+        try:
+            answer = await self.cluster.apply_status(key.kind, key.namespace, key.name, version, status)
+        except ApiError as error:
+            if error.status not in (NOT_FOUND, CONFLICT):
+                raise
+            await self._look_again()
             return True
-        case SuspendJob(name, uid, suspend):
-            remember(cache, await cluster.set_suspended(namespace, name, uid, suspend))
-        case DeleteJob(name, uid):
-            await cluster.delete("batch/v1", "Job", namespace, name, uid)
-        case DeleteEvaluation(name, uid):
-            await cluster.delete(API_VERSION, Kind.EVALUATION.value, namespace, name, uid)
-        case ShareEvaluation(name, owners):
-            await _share(name, owners, resource, cluster, cache)
-        case EmitEvent():
-            await _emit(action, resource, cluster)
-        case WriteStatus(status):
-            await _write_status(status.to_manifest(), resource, cluster, cache)
-    return False
+        self._remember(answer)
+        return False
 
+    async def _look_again(self) -> None:
+        """The resource was changed, deleted or made anew, and the watch has not told yet."""
+        key = self.resource.key
+        try:
+            self._remember(await self.cluster.get(key.kind.value, API_VERSION, key.namespace, key.name))
+        except ApiError as error:
+            if error.status != NOT_FOUND:
+                raise
+            self.cache.drop_resource(key, self.resource.uid)
 
-def remember(cache: Cache, body: Mapping[str, Any]) -> None:
-    """What a write of ours answered is known at once, not only when the watch brings it."""
-    if body["kind"] == "Job":
-        job = job_view(body)
-        if job is not None:
-            cache.put_job(job)
-    else:
-        cache.put_resource(resource_view(Kind(body["kind"]), body))
+    async def _emit(self, event: EmitEvent) -> None:
+        """An Event that is there already was said by a reconcile that died afterwards. One that the API server does
+        not take must not keep the status from being told."""
+        try:
+            await self.cluster.create(self._event(event))
+        except ApiError as error:
+            if error.status >= 500:
+                raise
+            if error.status != CONFLICT:
+                log.warning("Event %s was refused: %s", event.reason, error)
 
-
-async def _create(manifest: Manifest, resource: AnyResource, cluster: Cluster, cache: Cache) -> None:
-    try:
-        remember(cache, await cluster.create(manifest))
-        log.info("created %s %s", manifest["kind"], manifest["metadata"]["name"])
-    except ApiError as error:
-        if error.status != CONFLICT:
-            raise
-        await _whose(manifest, resource, cluster, cache)
-
-
-async def _whose(manifest: Manifest, resource: AnyResource, cluster: Cluster, cache: Cache) -> None:
-    """The name is taken: ours is an observation, one being deleted is waited for, a stranger's is a conflict."""
-    found = await cluster.get(manifest)
-    name = manifest["metadata"]["name"]
-    if "deletionTimestamp" in found["metadata"]:
-        raise StillTerminatingError(f"{manifest['kind']} {name} is still being deleted")
-    owned = owned_by_labels(found["metadata"].get("labels") or {})
-    shared = manifest["kind"] == Kind.EVALUATION.value
-    if owned is not None and (shared or owned.uid == resource.uid):
-        remember(cache, found)
-    else:
-        cache.note_conflict(resource.uid, name)
-
-
-async def _share(
-    name: str, owners: tuple[Mapping[str, Any], ...], resource: AnyResource, cluster: Cluster, cache: Cache
-) -> None:
-    evaluation = next(
-        (item for item in cache.resources(Kind.EVALUATION, resource.key.namespace) if item.key.name == name), None
-    )
-    if evaluation is None:
-        return
-    manager = f"{MANAGER}-{resource.uid}"
-    answer = await cluster.add_owners(
-        Kind.EVALUATION, resource.key.namespace, name, evaluation.uid, [dict(owner) for owner in owners], manager
-    )
-    remember(cache, answer)
-
-
-async def _write_status(status: Mapping[str, Any], resource: AnyResource, cluster: Cluster, cache: Cache) -> None:
-    if status == resource.written_status:
-        return
-    key = resource.key
-    try:
-        answer = await cluster.apply_status(key.kind, key.namespace, key.name, resource.uid, status)
-    except ApiError as error:
-        if error.status not in (NOT_FOUND, CONFLICT):
-            raise
-        return  # deleted, or deleted and made anew, in the meantime: the watch will tell
-    remember(cache, answer)
-
-
-async def _emit(event: EmitEvent, resource: AnyResource, cluster: Cluster) -> None:
-    """An Event that is there already was said by a reconcile that died afterwards."""
-    now = timestamp(datetime.now(UTC))
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": event_name(resource.key.name, *event.about), "namespace": resource.key.namespace},
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": resource.key.kind.value,
-            "name": resource.key.name,
-            "namespace": resource.key.namespace,
-            "uid": resource.uid,
-        },
-        "type": "Warning" if event.warning else "Normal",
-        "reason": event.reason,
-        "message": event.message[:1024],
-        "source": {"component": MANAGER},
-        "reportingComponent": MANAGER,
-        "reportingInstance": MANAGER,
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": 1,
-    }
-    try:
-        await cluster.create(manifest)
-    except ApiError as error:
-        if error.status not in (CONFLICT, NOT_FOUND):
-            raise
+    def _event(self, event: EmitEvent) -> Manifest:
+        key, now = self.resource.key, timestamp(self.now)
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": event_name(key.name, *event.about), "namespace": key.namespace},
+            "involvedObject": {
+                "apiVersion": API_VERSION,
+                "kind": key.kind.value,
+                "name": key.name,
+                "namespace": key.namespace,
+                "uid": self.resource.uid,
+            },
+            "type": "Warning" if event.warning else "Normal",
+            "reason": event.reason,
+            "message": event.message[:1024],
+            "source": {"component": MANAGER},
+            "reportingComponent": MANAGER,
+            "reportingInstance": MANAGER,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }

@@ -1,40 +1,50 @@
 """Everything that is known of the cluster, as the watches told it. Reconciles read only from here."""
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from finetune_api.events import ProgressEvent
 from finetune_api.group import Kind
+from finetune_operator.links import links
 from finetune_operator.views import (
     AnyResource,
     Child,
     Children,
     JobView,
     Key,
+    Obstacle,
     PodTrouble,
     PodView,
 )
 
 View = TypeVar("View", JobView, PodView)
+Entry = TypeVar("Entry")
+
+REMEMBERED = 4096
+"""How many deleted objects, and how many Events, are kept in mind."""
 
 
 class Cache:
-    """Views by name and by owner. An older version of an object never replaces a newer one: after a write of ours
-    the watch may still bring what was there before."""
+    """Views by name and by owner. An older version of an object never replaces a newer one, and one that is gone does
+    not come back: after a write of ours the watch may still bring what was there before."""
 
     def __init__(self) -> None:
         self._resources: dict[Key, AnyResource] = {}
         self._jobs: dict[str, dict[str, JobView]] = defaultdict(dict)
         self._pods: dict[str, dict[str, PodView]] = defaultdict(dict)
-        self._warnings: dict[str, PodTrouble] = {}
+        self._warnings: OrderedDict[str, PodTrouble] = OrderedDict()
         self._progress: dict[str, ProgressEvent] = {}
-        self._conflicts: dict[str, set[str]] = defaultdict(set)
-        self._namespaces: dict[tuple[Kind, str], set[Key]] = defaultdict(set)
+        self._obstacles: dict[str, dict[tuple[str, str], Obstacle]] = defaultdict(dict)
+        self._namespaces: dict[tuple[Kind, str], dict[Key, None]] = defaultdict(dict)
+        self._referrers: dict[Key, dict[Key, None]] = defaultdict(dict)
+        """Which resources name a resource, in spec or status."""
         self._key_of: dict[str, Key] = {}
         """Resources of ours by uid."""
         self._works_for: dict[str, str] = {}
         """uid of the resource that a Job or pod, by its uid, works for."""
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        """uids of what was deleted lately."""
 
     # Resources of ours
 
@@ -43,65 +53,95 @@ class Cache:
 
     def resources(self, kind: Kind, namespace: str) -> Iterable[Any]:
         """All resources of a kind in a namespace."""
-        return [self._resources[key] for key in sorted(self._namespaces[kind, namespace], key=lambda key: key.name)]
+        return [self._resources[key] for key in self._namespaces.get((kind, namespace), ())]
+
+    def referrers(self, key: Key, kind: Kind) -> list[Any]:
+        """The resources of a kind that name this one, which need not exist."""
+        return [self._resources[other] for other in self._referrers.get(key, ()) if other.kind is kind]
 
     def all_keys(self) -> list[Key]:
         return list(self._resources)
 
     def put_resource(self, resource: AnyResource) -> None:
+        """Versions are compared across uids too: a namesake's predecessor may be told of late."""
         known = self._resources.get(resource.key)
-        if known is not None and known.uid == resource.uid and known.resource_version > resource.resource_version:
+        if resource.uid in self._gone or (known is not None and known.resource_version > resource.resource_version):
             return
+        if known is not None:
+            self._unlink(known)
         self._resources[resource.key] = resource
-        self._namespaces[resource.key.kind, resource.key.namespace].add(resource.key)
+        self._namespaces[resource.key.kind, resource.key.namespace][resource.key] = None
         self._key_of[resource.uid] = resource.key
+        for named in links(resource):
+            self._referrers[named][resource.key] = None
 
     def drop_resource(self, key: Key, uid: str) -> None:
         """A namesake that was made since is left alone."""
+        _keep(self._gone, uid, None)
         self._key_of.pop(uid, None)
+        self._obstacles.pop(uid, None)
         known = self._resources.get(key)
         if known is None or known.uid != uid:
             return
+        self._unlink(known)
         del self._resources[key]
-        self._namespaces[key.kind, key.namespace].discard(key)
-        self._conflicts.pop(uid, None)
+        self._namespaces[key.kind, key.namespace].pop(key, None)
+
+    def _unlink(self, resource: AnyResource) -> None:
+        for named in links(resource):
+            referrers = self._referrers.get(named, {})
+            referrers.pop(resource.key, None)
+            if not referrers:
+                self._referrers.pop(named, None)
 
     # Jobs and pods, by the uid of the resource that they work for
 
     def put_job(self, job: JobView) -> None:
-        _put(self._jobs[job.owned.uid], job)
-        self._works_for[job.uid] = job.owned.uid
+        self._put(self._jobs, job)
 
     def put_pod(self, pod: PodView) -> None:
-        _put(self._pods[pod.owned.uid], pod)
-        self._works_for[pod.uid] = pod.owned.uid
+        self._put(self._pods, pod)
 
     def drop_job(self, job: JobView) -> None:
-        _drop(self._jobs, job)
-        self._forget(job.uid)
+        self._drop(self._jobs, job)
 
     def drop_pod(self, pod: PodView) -> None:
-        _drop(self._pods, pod)
-        self._forget(pod.uid)
+        self._drop(self._pods, pod)
         self._progress.pop(pod.uid, None)
 
-    def _forget(self, uid: str) -> None:
-        self._warnings.pop(uid, None)
-        self._works_for.pop(uid, None)
+    def _put(self, views: dict[str, dict[str, View]], view: View) -> None:
+        known = views.get(view.owned.uid, {}).get(view.name)
+        if view.uid in self._gone or (known is not None and known.resource_version > view.resource_version):
+            return
+        views[view.owned.uid][view.name] = view
+        self._works_for[view.uid] = view.owned.uid
+
+    def _drop(self, views: dict[str, dict[str, View]], view: View) -> None:
+        _keep(self._gone, view.uid, None)
+        self._warnings.pop(view.uid, None)
+        self._works_for.pop(view.uid, None)
+        mine = views.get(view.owned.uid, {})
+        if view.name in mine and mine[view.name].uid == view.uid:
+            del mine[view.name]
+        if not mine:
+            views.pop(view.owned.uid, None)
+
+    def all_jobs(self) -> list[JobView]:
+        return [job for jobs in self._jobs.values() for job in jobs.values()]
+
+    def all_pods(self) -> list[PodView]:
+        return [pod for pods in self._pods.values() for pod in pods.values()]
 
     def running_pods(self) -> list[PodView]:
-        pods = [pod for pods in self._pods.values() for pod in pods.values()]
-        return [pod for pod in pods if pod.started_at and pod.termination is None and not pod.deleting]
+        return [pod for pod in self.all_pods() if pod.started_at and pod.termination is None and not pod.deleting]
 
     def put_trouble(self, warning: PodTrouble) -> Key | None:
-        """The resource that it bears on; None when it is about nothing of ours."""
-        owner = self._works_for.get(warning.uid)
-        if owner is None:
-            return None
+        """The resource that it bears on; None when it is about nothing that is known to be ours yet."""
         known = self._warnings.get(warning.uid)
         if known is None or known.time <= warning.time:
-            self._warnings[warning.uid] = warning
-        return self._key_of.get(owner)
+            _keep(self._warnings, warning.uid, warning)
+        owner = self._works_for.get(warning.uid)
+        return self._key_of.get(owner) if owner is not None else None
 
     def put_progress(self, pod: PodView, progress: ProgressEvent) -> bool:
         """Whether it says something new."""
@@ -110,9 +150,12 @@ class Cache:
         self._progress[pod.uid] = progress
         return True
 
-    def note_conflict(self, uid: str, name: str) -> None:
-        """A stranger's object has the name of a child of this resource."""
-        self._conflicts[uid].add(name)
+    def note_obstacle(self, uid: str, kind: str, name: str, obstacle: Obstacle) -> None:
+        """A child of this resource could not be made."""
+        self._obstacles[uid][kind, name] = obstacle
+
+    def clear_obstacle(self, uid: str, kind: str, name: str) -> None:
+        self._obstacles.get(uid, {}).pop((kind, name), None)
 
     def owner_key(self, view: JobView | PodView) -> Key | None:
         """The resource that a child works for: by uid, for a label keeps only the first 63 characters of a name."""
@@ -121,25 +164,21 @@ class Cache:
     def children(self, uid: str) -> Children:
         pods: dict[str, list[PodView]] = defaultdict(list)
         for pod in self._pods.get(uid, {}).values():
-            pods[pod.job].append(pod)
-        items = tuple(self._child(job, tuple(pods[job.name])) for job in self._jobs.get(uid, {}).values())
-        return Children(items, frozenset(self._conflicts.get(uid, ())))
+            pods[pod.job_uid].append(pod)
+        items = tuple(self._child(job, tuple(pods.pop(job.uid, ()))) for job in self._jobs.get(uid, {}).values())
+        strays = tuple(pod for left in pods.values() for pod in left if pod.phase in ("Pending", "Running"))
+        return Children(items, strays, dict(self._obstacles.get(uid, {})))
 
     def _child(self, job: JobView, pods: tuple[PodView, ...]) -> Child:
+        newest_first = sorted(pods, key=lambda pod: (pod.created_at, pod.name), reverse=True)
         warnings = [self._warnings[uid] for uid in (job.uid, *(pod.uid for pod in pods)) if uid in self._warnings]
-        progress = next((self._progress[pod.uid] for pod in pods if pod.uid in self._progress), None)
+        progress = next((self._progress[pod.uid] for pod in newest_first if pod.uid in self._progress), None)
         return Child(job, pods, max(warnings, key=lambda warning: warning.time, default=None), progress)
 
 
-def _put(views: dict[str, View], view: View) -> None:
-    known = views.get(view.name)
-    if known is None or known.uid != view.uid or known.resource_version <= view.resource_version:
-        views[view.name] = view
-
-
-def _drop(views: dict[str, dict[str, View]], view: View) -> None:
-    mine = views.get(view.owned.uid, {})
-    if view.name in mine and mine[view.name].uid == view.uid:
-        del mine[view.name]
-    if not mine:
-        views.pop(view.owned.uid, None)
+def _keep(entries: OrderedDict[str, Entry], uid: str, entry: Entry) -> None:
+    """As the latest of a bounded number."""
+    entries[uid] = entry
+    entries.move_to_end(uid)
+    if len(entries) > REMEMBERED:
+        entries.popitem(last=False)

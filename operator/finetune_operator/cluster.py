@@ -1,9 +1,11 @@
 """The Kubernetes API: the only place that sends a request."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from aiohttp import ClientError
 from kubernetes.aio import client, config
 
 from finetune_api.group import API_VERSION, MANAGER, NAMES, Kind
@@ -12,8 +14,13 @@ Body = Mapping[str, Any]
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+REQUEST_SECONDS = 30
 LOG_LINES = 64
 LOG_BYTES = 16 * 1024
+
+
+PAGE_SIZE = 500
+"""Objects that a list asks for at once."""
 
 
 class ApiError(Exception):
@@ -22,19 +29,29 @@ class ApiError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
         self.status = status
+        self.message = message
 
 
-NOT_FOUND, CONFLICT = 404, 409
+FORBIDDEN, NOT_FOUND, CONFLICT, INVALID = 403, 404, 409, 422
 
 
 def path_of(api_version: str, kind: str, namespace: str, name: str = "") -> str:
-    """Path of a namespaced object or, without a name, of its collection."""
+    """Path of a namespaced object, without a name of its collection, without a namespace of all there are."""
     prefix = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
+    scope = f"/namespaces/{namespace}" if namespace else ""
     tail = f"/{name}" if name else ""
-    return f"{prefix}/namespaces/{namespace}/{_PLURALS[kind]}{tail}"
+    return f"{prefix}{scope}/{_PLURALS[kind]}{tail}"
 
 
 _PLURALS = {"Job": "jobs", "Event": "events", "Pod": "pods", **{kind.value: NAMES[kind].plural for kind in Kind}}
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of the objects of a kind, as they were when the first page was asked for."""
+
+    items: tuple[Body, ...]
+    resource_version: int
 
 
 class Cluster:
@@ -55,24 +72,41 @@ class Cluster:
     async def close(self) -> None:
         await self._api.close()
 
+    async def served(self) -> frozenset[str]:
+        """Plural names of the kinds of our group that the API server knows; none when it does not know the group."""
+        try:
+            answer = await self._request("GET", f"/apis/{API_VERSION}")
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return frozenset()
+            raise
+        return frozenset(resource["name"] for resource in answer["resources"])
+
     async def create(self, manifest: Body) -> Body:
         """POST; ApiError(409) when the name is taken."""
         path = path_of(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
         return await self._request("POST", path, manifest, query={"fieldManager": MANAGER})
 
-    async def get(self, manifest: Body) -> Body:
-        """The object that has the manifest's name."""
-        metadata = manifest["metadata"]
-        return await self._request(
-            "GET", path_of(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"])
-        )
+    async def get(self, kind: str, api_version: str, namespace: str, name: str) -> Body:
+        return await self._request("GET", path_of(api_version, kind, namespace, name))
 
-    async def apply_status(self, kind: Kind, namespace: str, name: str, uid: str, status: Body) -> Body:
-        """Server-side apply of a whole status. The uid makes a namesake that was made since refuse it."""
+    async def pages(self, api_version: str, kind: str, namespace: str, selector: str = "") -> AsyncIterator["Page"]:
+        """All objects of a kind as they were at one moment, some at a time; without a namespace in all of them."""
+        query = {"limit": str(PAGE_SIZE), **({"labelSelector": selector} if selector else {})}
+        while True:
+            answer = await self._request("GET", path_of(api_version, kind, namespace), query=query)
+            yield Page(tuple(answer["items"]), int(answer["metadata"]["resourceVersion"]))
+            query["continue"] = answer["metadata"].get("continue", "")
+            if not query["continue"]:
+                return
+
+    async def apply_status(self, kind: Kind, namespace: str, name: str, version: int, status: Body) -> Body:
+        """Server-side apply of a whole status, ApiError(409) when the resource is not of this version any more.
+        Its uid would not do: the status subresource passes over it, and a namesake would get the status."""
         body = {
             "apiVersion": API_VERSION,
             "kind": kind.value,
-            "metadata": {"name": name, "namespace": namespace, "uid": uid},
+            "metadata": {"name": name, "namespace": namespace, "resourceVersion": str(version)},
             "status": status,
         }
         path = f"{path_of(API_VERSION, kind.value, namespace, name)}/status"
@@ -80,10 +114,10 @@ class Cluster:
         return await self._request("PATCH", path, body, query=query, content_type=APPLY)
 
     async def add_owners(
-        self, kind: Kind, namespace: str, name: str, uid: str, owners: list[Body], manager: str
+        self, kind: Kind, namespace: str, name: str, uid: str, owners: Sequence[Body], manager: str
     ) -> Body:
         """Server-side apply of ownerReferences alone, under a manager of their own, so that others' stay."""
-        metadata = {"name": name, "namespace": namespace, "uid": uid, "ownerReferences": owners}
+        metadata = {"name": name, "namespace": namespace, "uid": uid, "ownerReferences": list(owners)}
         body = {"apiVersion": API_VERSION, "kind": kind.value, "metadata": metadata}
         query = {"fieldManager": manager, "force": "true"}
         path = path_of(API_VERSION, kind.value, namespace, name)
@@ -132,8 +166,11 @@ class Cluster:
             body=body,
             auth_settings=["BearerToken"],
         )
-        response = await self._api.call_api(*arguments, _request_timeout=30)
-        content: bytes = await response.read()
+        try:
+            response = await self._api.call_api(*arguments, _request_timeout=REQUEST_SECONDS)
+            content: bytes = await response.read()
+        except ClientError as error:
+            raise ConnectionError(f"{method} {path}: {error!r}") from error
         if not 200 <= response.status < 300:
             raise ApiError(response.status, _message(content))
         return content

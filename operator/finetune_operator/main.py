@@ -1,23 +1,23 @@
 """kopf as the informer: its watches fill the cache and ask for reconciles. Nothing else happens in a handler."""
 
 import asyncio
+import dataclasses
 import logging
-from collections.abc import Mapping
+import os
 from typing import Any
 
 import kopf
-from pydantic import ValidationError
 
 from finetune_api.group import GROUP, MANAGER, NAMES, VERSION, Kind, Label
 from finetune_operator.cache import Cache
-from finetune_operator.cluster import Cluster
-from finetune_operator.observe import dependents
+from finetune_operator.cluster import ApiError, Cluster
+from finetune_operator.intake import Intake
 from finetune_operator.probes import Probes
 from finetune_operator.progress import ProgressFollower
-from finetune_operator.projections import job_view, pod_view, resource_view, trouble_view
 from finetune_operator.reconcile import Reconciler
+from finetune_operator.relist import Relist
 from finetune_operator.settings import Settings
-from finetune_operator.views import AnyResource, Key
+from finetune_operator.views import Key
 from finetune_operator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ class Operator:
         self._settings = settings
         self._cache = Cache()
         self._queue: WorkQueue[Key] = WorkQueue()
+        self._intake = Intake(self._cache, self._queue)
         self._probes = Probes(self._queue, settings.stuck_after_seconds)
         self._tasks: list[asyncio.Task[None]] = []
         self._synced = False
@@ -56,7 +57,22 @@ class Operator:
         configure(settings)
         self._probes_server = await self._probes.serve(self._settings.probe_port)
         self._cluster = await Cluster.connect()
+        await self._until_served()
         self._reconciler = Reconciler(self._cache, self._cluster, self._queue, self._settings)
+
+    async def _until_served(self) -> None:
+        """kopf looks once which kinds there are; a chart that was installed a moment ago brings them a moment later."""
+        wanted = {NAMES[kind].plural for kind in Kind}
+        while missing := wanted - await self._served():
+            log.info("the API server does not serve %s yet", ", ".join(sorted(missing)))
+            await asyncio.sleep(1)
+
+    async def _served(self) -> frozenset[str]:
+        try:
+            return await self._cluster.served()
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning("the API server does not answer: %s", error)
+            return frozenset()
 
     def _begin(self) -> None:
         """With the first event after the initial lists: only now do the workers start."""
@@ -64,8 +80,10 @@ class Operator:
             return
         self._synced = True
         follower = ProgressFollower(self._cache, self._cluster, self._queue, self._settings.progress_interval_seconds)
+        relist = Relist(self._cache, self._cluster, self._intake, self._settings)
         work = [self._reconciler.work() for _ in range(self._settings.workers)]
-        self._tasks = [asyncio.create_task(task) for task in (*work, self._reconciler.resync(), follower.follow())]
+        keeping_up = (self._reconciler.resync(), relist.repeat(), follower.follow())
+        self._tasks = [asyncio.create_task(task) for task in (*work, *keeping_up)]
 
     async def _stop(self, **_: Any) -> None:
         for task in self._tasks:
@@ -77,85 +95,52 @@ class Operator:
     def ready(self) -> None:
         self._probes.ready = True
 
-    # Our kinds
-
-    def _view(self, kind: Kind, body: Mapping[str, Any]) -> AnyResource | None:
-        """None, with a line in the log, for an object that an older or newer schema let in."""
-        try:
-            return resource_view(kind, body)
-        except ValidationError as error:
-            metadata = body["metadata"]
-            log.error("%s %s/%s cannot be read: %s", kind, metadata["namespace"], metadata["name"], error)
-            return None
-
     def _index_of(self, kind: Kind) -> Any:
         async def index(body: kopf.Body, **_: Any) -> None:
-            resource = self._view(kind, body)
-            if resource is not None:
-                self._cache.put_resource(resource)
+            self._intake.resource(kind, body, quietly=True)
 
         return index
 
     def _watch_of(self, kind: Kind) -> Any:
         async def watch(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
             self._begin()
-            resource = self._view(kind, body)
-            if resource is None:
-                return
             if type == DELETED:
-                self._cache.drop_resource(resource.key, resource.uid)
+                self._intake.resource_gone(kind, body)
             else:
-                self._cache.put_resource(resource)
-            for key in dependents(self._cache, resource):
-                self._queue.add(key)
+                self._intake.resource(kind, body)
 
         return watch
 
-    # What works for them
-
     async def _index_job(self, body: kopf.Body, **_: Any) -> None:
-        job = job_view(body)
-        if job is not None:
-            self._cache.put_job(job)
+        self._intake.job(body, quietly=True)
 
     async def _watch_job(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
-        job = job_view(body)
-        if job is None:
-            return
         if type == DELETED:
-            self._cache.drop_job(job)
+            self._intake.job_gone(body)
         else:
-            self._cache.put_job(job)
-        self._wake(self._cache.owner_key(job))
+            self._intake.job(body)
 
     async def _index_pod(self, body: kopf.Body, **_: Any) -> None:
-        pod = pod_view(body)
-        if pod is not None:
-            self._cache.put_pod(pod)
+        self._intake.pod(body, quietly=True)
 
     async def _watch_pod(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
-        pod = pod_view(body)
-        if pod is None:
-            return
         if type == DELETED:
-            self._cache.drop_pod(pod)
+            self._intake.pod_gone(body)
         else:
-            self._cache.put_pod(pod)
-        self._wake(self._cache.owner_key(pod))
+            self._intake.pod(body)
 
     async def _watch_warning(self, body: kopf.Body, **_: Any) -> None:
-        warning = trouble_view(body)
-        if warning is not None:
-            self._wake(self._cache.put_trouble(warning))
-
-    def _wake(self, key: Key | None) -> None:
-        if key is not None:
-            self._queue.add(key)
+        self._intake.trouble(body)
 
 
 async def _login(**arguments: Any) -> Any:
-    """As the pod's service account, else with the kubeconfig of whoever runs it by hand."""
-    return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+    """As the pod's service account, else with the kubeconfig of whoever runs it by hand. The API server is reached by
+    the address that the kubelet gives every pod: a name would need a DNS server, which may be down when we are not."""
+    inside = kopf.login_with_service_account(**arguments)
+    if inside is None:
+        return kopf.login_with_kubeconfig(**arguments)
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    return dataclasses.replace(inside, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
 
 
 def configure(settings: kopf.OperatorSettings) -> None:

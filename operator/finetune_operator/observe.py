@@ -1,10 +1,11 @@
 """What bears on a resource, gathered from the cache. No API call."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from finetune_api.group import Kind
 from finetune_operator.cache import Cache
-from finetune_operator.digests import model_name
+from finetune_operator.digests import model_name, run_digest
 from finetune_operator.observed import (
     Observed,
     ObservedComparison,
@@ -39,25 +40,32 @@ def observe(cache: Cache, key: Key, settings: Settings) -> Observed | None:
             return _fine_tuned_model(cache, resource)
 
 
+def _all_named(cache: Cache, kind: Kind, beside: AnyResource, names: set[str]) -> tuple[Any, ...]:
+    """The resources of these names that there are."""
+    found = (cache.resource(Key(kind, beside.key.namespace, name)) for name in sorted(names))
+    return tuple(resource for resource in found if resource is not None)
+
+
 def _named(cache: Cache, kind: Kind, beside: AnyResource, name: str | None) -> Any:
     return cache.resource(Key(kind, beside.key.namespace, name)) if name is not None else None
 
 
 def _fine_tune_job(cache: Cache, job: FineTuneJobResource, settings: Settings) -> ObservedFineTuneJob:
-    models = cache.resources(Kind.FINE_TUNED_MODEL, job.key.namespace)
-    comparisons = cache.resources(Kind.COMPARISON, job.key.namespace)
-    strangers = {model.key.name for model in models if model.spec.fine_tune_job.uid != job.uid}
-    strangers |= {item.key.name for item in comparisons if job.uid not in item.owner_uids}
-    run = job.status.run.digest if job.status.run is not None else ""
-    follow_up = model_name(job.key.name, job.uid, run)
+    names = {model_name(job.key.name, job.uid, run) for run in _runs(job)}
+    about = {item.key.name for item in cache.referrers(job.key, Kind.COMPARISON) if _is_about(item, job)}
     return ObservedFineTuneJob(
         job=job,
         settings=settings,
         children=cache.children(job.uid),
-        models=tuple(model for model in models if model.spec.fine_tune_job.uid == job.uid),
-        comparisons=tuple(item for item in comparisons if _is_about(item, job) or item.key.name == follow_up),
-        name_takers=frozenset(strangers),
+        models=_all_named(cache, Kind.FINE_TUNED_MODEL, job, names),
+        comparisons=_all_named(cache, Kind.COMPARISON, job, names | about),
     )
+
+
+def _runs(job: FineTuneJobResource) -> set[str]:
+    """The run that the status tells of, and the one that the spec asks for."""
+    current = {job.status.run.digest} if job.status.run is not None else set()
+    return current | {run_digest(Kind.FINE_TUNE_JOB, job.spec, job.rerun)}
 
 
 def _is_about(comparison: ComparisonResource, job: FineTuneJobResource) -> bool:
@@ -74,68 +82,54 @@ def _evaluation(cache: Cache, evaluation: EvaluationResource, settings: Settings
 
 
 def _comparison(cache: Cache, comparison: ComparisonResource, settings: Settings) -> ObservedComparison:
-    namespace = comparison.key.namespace
+    jobs: tuple[FineTuneJobResource, ...] = _all_named(
+        cache, Kind.FINE_TUNE_JOB, comparison, set(_candidate_names(comparison))
+    )
+    models = {candidate.fine_tuned_model for candidate in comparison.status.candidates}
+    models |= {job.status.fine_tuned_model for job in jobs}
     return ObservedComparison(
         comparison=comparison,
         settings=settings,
         children=cache.children(comparison.uid),
-        candidate=_named(cache, Kind.FINE_TUNE_JOB, comparison, _candidate(comparison)),
-        models=tuple(cache.resources(Kind.FINE_TUNED_MODEL, namespace)),
-        evaluations=tuple(cache.resources(Kind.EVALUATION, namespace)),
+        jobs=jobs,
+        models=_all_named(cache, Kind.FINE_TUNED_MODEL, comparison, {name for name in models if name}),
+        evaluations=tuple(cache.resources(Kind.EVALUATION, comparison.key.namespace)),
     )
 
 
-def _candidate(comparison: ComparisonResource) -> str:
-    """The candidate of the run that is going on; an edited spec waits for its end."""
-    known = comparison.status.candidates
-    return known[0].fine_tune_job if known else comparison.spec.candidates[0].fine_tune_job
+def _candidate_names(comparison: ComparisonResource) -> Iterator[str]:
+    """An edited spec waits for the end of the run that is going on: the names of both."""
+    yield from (candidate.fine_tune_job for candidate in comparison.spec.candidates)
+    yield from (candidate.fine_tune_job for candidate in comparison.status.candidates)
 
 
 def _fine_tuned_model(cache: Cache, model: FineTunedModelResource) -> ObservedFineTunedModel:
     origin = model.spec.fine_tune_job
     job: FineTuneJobResource | None = _named(cache, Kind.FINE_TUNE_JOB, model, origin.name)
-    comparisons = cache.resources(Kind.COMPARISON, model.key.namespace)
     return ObservedFineTunedModel(
         model=model,
         job=job if job is not None and job.uid == origin.uid else None,
-        comparisons=tuple(item for item in comparisons if _scores(item, model.key.name)),
+        comparisons=tuple(cache.referrers(model.key, Kind.COMPARISON)),
     )
-
-
-def _scores(comparison: ComparisonResource, model: str) -> bool:
-    return any(candidate.fine_tuned_model == model for candidate in comparison.status.candidates)
 
 
 def dependents(cache: Cache, resource: AnyResource) -> list[Key]:
     """Whose plan may change when this resource did: the resource itself and those that look at it."""
-    namespace, kind = resource.key.namespace, resource.key.kind
-    near: list[Key] = [resource.key]
-    if kind in (Kind.FINE_TUNE_JOB, Kind.EVALUATION, Kind.FINE_TUNED_MODEL):
-        near += [item.key for item in cache.resources(Kind.COMPARISON, namespace) if not _has_ended(item)]
-    if kind in (Kind.FINE_TUNED_MODEL, Kind.COMPARISON):
-        near += [item.key for item in cache.resources(Kind.FINE_TUNE_JOB, namespace) if _looks_at(item, resource)]
-    if kind is Kind.FINE_TUNED_MODEL:
-        near += [
-            item.key
-            for item in cache.resources(Kind.EVALUATION, namespace)
-            if item.spec.model.fine_tuned_model == resource.key.name
-        ]
-    if kind in (Kind.FINE_TUNE_JOB, Kind.COMPARISON):
-        near += [item.key for item in cache.resources(Kind.FINE_TUNED_MODEL, namespace) if _notes(item, resource)]
-    return near
+    return list(dict.fromkeys([resource.key, *_those_that_look_at(cache, resource)]))
 
 
-def _has_ended(comparison: ComparisonResource) -> bool:
-    return comparison.status.phase is not None and comparison.status.phase.value in ("Succeeded", "Failed")
-
-
-def _looks_at(job: FineTuneJobResource, resource: AnyResource) -> bool:
-    if resource.key.kind is Kind.FINE_TUNED_MODEL:
-        return bool(resource.spec.fine_tune_job.uid == job.uid)
-    return _is_about(resource, job) or job.uid in resource.owner_uids
-
-
-def _notes(model: FineTunedModelResource, resource: AnyResource) -> bool:
-    if resource.key.kind is Kind.FINE_TUNE_JOB:
-        return model.spec.fine_tune_job.uid == resource.uid
-    return _scores(resource, model.key.name)
+def _those_that_look_at(cache: Cache, resource: AnyResource) -> Iterator[Key]:
+    key = resource.key
+    for kind in (Kind.COMPARISON, Kind.EVALUATION, Kind.FINE_TUNED_MODEL):
+        yield from (item.key for item in cache.referrers(key, kind))
+    match key.kind:
+        case Kind.FINE_TUNED_MODEL:
+            origin = Key(Kind.FINE_TUNE_JOB, key.namespace, resource.spec.fine_tune_job.name)
+            yield origin
+            yield from (item.key for item in cache.referrers(origin, Kind.COMPARISON))
+        case Kind.COMPARISON:
+            for candidate in resource.status.candidates or resource.spec.candidates:
+                yield Key(Kind.FINE_TUNE_JOB, key.namespace, candidate.fine_tune_job)
+            for candidate in resource.status.candidates:
+                if candidate.fine_tuned_model is not None:
+                    yield Key(Kind.FINE_TUNED_MODEL, key.namespace, candidate.fine_tuned_model)

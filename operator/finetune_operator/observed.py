@@ -18,11 +18,9 @@ class ObservedFineTuneJob:
     settings: Settings
     children: Children = field(default_factory=Children)
     models: tuple[FineTunedModelResource, ...] = ()
-    """FineTunedModels that this job, by its uid, left."""
+    """FineTunedModels that bear the name of what a run of this job leaves, whosever they are."""
     comparisons: tuple[ComparisonResource, ...] = ()
-    """Comparisons with this job as candidate, and the one that bears the name of the follow-up."""
-    name_takers: frozenset[str] = frozenset()
-    """Names of FineTunedModels and Comparisons that belong to somebody else."""
+    """Comparisons with this job as candidate, and those that bear the name of a follow-up, whosever they are."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,12 @@ class ObservedComparison:
     comparison: ComparisonResource
     settings: Settings
     children: Children = field(default_factory=Children)
-    candidate: FineTuneJobResource | None = None
-    """The FineTuneJob that spec.candidates names."""
+    jobs: tuple[FineTuneJobResource, ...] = ()
+    """The FineTuneJobs that the spec, or the run that is going on, names."""
     models: tuple[FineTunedModelResource, ...] = ()
-    """FineTunedModels of this namespace that bear on it."""
+    """The FineTunedModels that these jobs left last, and the one that is compared."""
     evaluations: tuple[EvaluationResource, ...] = ()
-    """Evaluations of this namespace that bear on it: by name or by content digest."""
+    """Evaluations of this namespace: any of them may have the content that is needed."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class ProgressFollower:
         self._looked[pod.uid] = time.monotonic()
         try:
             progress = last_progress(await self._cluster.log_tail(pod.namespace, pod.name))
-        except (ApiError, OSError, TimeoutError) as error:
+        except (ApiError, OSError) as error:
             log.info("no progress of pod %s/%s: %s", pod.namespace, pod.name, error)
             return
         if progress is not None and self._cache.put_progress(pod, progress):

@@ -9,6 +9,7 @@ from finetune_api.fields import ApiModel
 from finetune_api.group import MANAGER, RERUN_ANNOTATION, Kind, Label, Step
 from finetune_operator.views import (
     MODELS,
+    TRAINER_CONTAINER,
     AnyResource,
     JobState,
     JobView,
@@ -87,6 +88,7 @@ def job_view(body: Raw) -> JobView | None:
         state=_job_state(ended),
         suspended=bool(spec.get("suspend")),
         deleting="deletionTimestamp" in metadata,
+        ended_at=condition.get("lastTransitionTime") or "",
         reason=condition.get("reason", ""),
         message=condition.get("message", ""),
     )
@@ -110,17 +112,18 @@ def pod_view(body: Raw) -> PodView | None:
         return None
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
     scheduled, disruption = conditions.get("PodScheduled", {}), conditions.get("DisruptionTarget", {})
-    states = [container.get("state") or {} for container in status.get("containerStatuses") or []]
-    state = states[0] if states else {}
+    state = _container_state(status)
     waiting, running = state.get("waiting") or {}, state.get("running") or {}
     return PodView(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=int(metadata.get("resourceVersion", 0)),
-        job=(metadata.get("labels") or {}).get("batch.kubernetes.io/job-name", ""),
+        job_uid=_controller_uid(metadata),
         owned=owned,
         phase=status.get("phase", ""),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
         created_at=metadata.get("creationTimestamp", ""),
         node=(body.get("spec") or {}).get("nodeName", ""),
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
@@ -131,6 +134,18 @@ def pod_view(body: Raw) -> PodView | None:
         disruption=disruption.get("message", "") if _is_true(disruption) else "",
         deleting="deletionTimestamp" in metadata,
     )
+
+
+def _container_state(status: Raw) -> Raw:
+    """That of our container: a service mesh or a logging agent may have put others beside it."""
+    containers = {item.get("name"): item.get("state") or {} for item in status.get("containerStatuses") or []}
+    ours: Raw = containers.get(TRAINER_CONTAINER, {})
+    return ours
+
+
+def _controller_uid(metadata: Raw) -> str:
+    owners = metadata.get("ownerReferences") or []
+    return next((owner["uid"] for owner in owners if owner.get("controller")), "")
 
 
 def _termination(terminated: Raw | None) -> Termination | None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from finetune_operator.apply import StillTerminatingError, carry_out
+from finetune_operator.apply import Applier
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Cluster
 from finetune_operator.observe import dependents, observe
@@ -23,7 +24,9 @@ from finetune_operator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-TERMINATING_SECONDS = 2.0
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
@@ -42,7 +45,15 @@ def plan(observed: Observed, now: datetime) -> Plan:
 class Reconciler:
     """Takes keys from the queue and works on them."""
 
-    def __init__(self, cache: Cache, cluster: Cluster, queue: WorkQueue[Key], settings: Settings) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        cluster: Cluster,
+        queue: WorkQueue[Key],
+        settings: Settings,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._clock = clock
         self._cache = cache
         self._cluster = cluster
         self._queue = queue
@@ -57,10 +68,6 @@ class Reconciler:
                 self._queue.done(key)
             except asyncio.CancelledError:
                 raise
-            except StillTerminatingError as waiting:
-                log.info("%s %s/%s: %s", key.kind, key.namespace, key.name, waiting)
-                self._queue.done(key)
-                self._queue.add_after(key, TERMINATING_SECONDS)
             except (ApiError, OSError, TimeoutError) as error:
                 self._delay(key, error)
             except Exception as error:  # a defect must not end the worker: it would end the work of all resources
@@ -76,10 +83,12 @@ class Reconciler:
         resource = self._cache.resource(key)
         if observed is None or resource is None:
             return
-        decided = plan(observed, datetime.now(UTC))
+        now = self._clock()
+        decided = plan(observed, now)
+        applier = Applier(resource, self._cluster, self._cache, now)
         changed = False
         for action in decided.actions:
-            changed = await carry_out(action, resource, self._cluster, self._cache) or changed
+            changed = await applier.carry_out(action) or changed
         self._wake_dependents(key, resource)
         if changed:
             self._queue.add(key)

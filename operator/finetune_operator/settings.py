@@ -1,9 +1,11 @@
 """What the chart tells the operator, through its environment."""
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 
 @dataclass(frozen=True)
@@ -25,24 +27,70 @@ class Settings:
     progress_interval_seconds: float = 30.0
     """Time between two looks at one pod's log."""
     resync_seconds: float = 30.0
+    """Time between two reconciles of every resource, from what is known."""
+    relist_seconds: float = 300.0
+    """Time between two comparisons of what is known with what there is."""
     workers: int = 16
     probe_port: int = 8080
     stuck_after_seconds: float = 120.0
     """Age of the oldest work item from which the liveness probe fails."""
 
 
+class SettingsError(ValueError):
+    """A variable of the environment that is missing or makes no sense."""
+
+
+Value = TypeVar("Value")
+
+
 def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Raises KeyError with the variable's name when the trainer image is not given."""
-    namespaces = tuple(name for name in environment.get("FINETUNE_NAMESPACES", "").split(",") if name)
+    """Raises SettingsError, which names the variable and what would be right."""
+    default = Settings(trainer_image=_trainer_image(environment))
+
+    def number(variable: str, read: Callable[[str], Value], otherwise: Value) -> Value:
+        return _number(environment, variable, read, otherwise)
+
     return Settings(
-        trainer_image=environment["FINETUNE_TRAINER_IMAGE"],
+        trainer_image=default.trainer_image,
         trainer_image_pull_policy=environment.get("FINETUNE_TRAINER_IMAGE_PULL_POLICY", "IfNotPresent"),
-        namespaces=namespaces,
+        namespaces=tuple(name for name in environment.get("FINETUNE_NAMESPACES", "").split(",") if name),
         default_artifacts_claim=environment.get("FINETUNE_ARTIFACTS_CLAIM", "artifacts"),
-        step_resources=StepResources(**json.loads(environment.get("FINETUNE_STEP_RESOURCES", "{}"))),
-        progress_interval_seconds=float(environment.get("FINETUNE_PROGRESS_INTERVAL_SECONDS", "30")),
-        resync_seconds=float(environment.get("FINETUNE_RESYNC_SECONDS", "30")),
-        workers=int(environment.get("FINETUNE_WORKERS", "16")),
-        probe_port=int(environment.get("FINETUNE_PROBE_PORT", "8080")),
-        stuck_after_seconds=float(environment.get("FINETUNE_STUCK_AFTER_SECONDS", "120")),
+        step_resources=_step_resources(environment),
+        progress_interval_seconds=number(
+            "FINETUNE_PROGRESS_INTERVAL_SECONDS", float, default.progress_interval_seconds
+        ),
+        resync_seconds=number("FINETUNE_RESYNC_SECONDS", float, default.resync_seconds),
+        relist_seconds=number("FINETUNE_RELIST_SECONDS", float, default.relist_seconds),
+        workers=number("FINETUNE_WORKERS", int, default.workers),
+        probe_port=number("FINETUNE_PROBE_PORT", int, default.probe_port),
+        stuck_after_seconds=number("FINETUNE_STUCK_AFTER_SECONDS", float, default.stuck_after_seconds),
     )
+
+
+def _trainer_image(environment: Mapping[str, str]) -> str:
+    image = environment.get("FINETUNE_TRAINER_IMAGE", "")
+    if not image:
+        raise SettingsError("FINETUNE_TRAINER_IMAGE must name the trainer image; the chart sets it from trainerImage")
+    return image
+
+
+def _number(environment: Mapping[str, str], variable: str, read: Callable[[str], Value], otherwise: Value) -> Value:
+    text = environment.get(variable)
+    if text is None:
+        return otherwise
+    try:
+        value = read(text)
+    except ValueError as error:
+        raise SettingsError(f"{variable} must be a number, not {text!r}") from error
+    if not 0 < float(str(value)) < math.inf:
+        raise SettingsError(f"{variable} must be above 0, not {text!r}")
+    return value
+
+
+def _step_resources(environment: Mapping[str, str]) -> StepResources:
+    text = environment.get("FINETUNE_STEP_RESOURCES", "{}")
+    try:
+        return StepResources(**json.loads(text))
+    except (TypeError, ValueError) as error:
+        example = '{"cpu": "1", "memory": "2Gi"}'
+        raise SettingsError(f"FINETUNE_STEP_RESOURCES must be JSON such as {example}, not {text!r}") from error

@@ -1,11 +1,13 @@
 """What the operator keeps of each object that it watches: frozen projections, never raw objects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from finetune_api.comparison import ComparisonSpec, ComparisonStatus
+from finetune_api.conditions import Reason
 from finetune_api.evaluation import EvaluationSpec, EvaluationStatus
 from finetune_api.events import ProgressEvent
 from finetune_api.fields import ApiModel
@@ -15,6 +17,10 @@ from finetune_api.group import Kind, Step
 
 Spec = TypeVar("Spec", bound=ApiModel)
 Status = TypeVar("Status", bound=ApiModel)
+
+
+TRAINER_CONTAINER = "trainer"
+"""Name of the one container of our pods whose end is the step's end."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,8 @@ class JobView:
     state: JobState
     suspended: bool = False
     deleting: bool = False
+    ended_at: str = ""
+    """When it completed or failed."""
     reason: str = ""
     message: str = ""
 
@@ -112,9 +120,13 @@ class PodView:
     name: str
     uid: str
     resource_version: int
-    job: str
+    job_uid: str
+    """The Job that made it: a Job made anew under the same name has another uid, and pods of its own."""
     owned: Owned
     phase: str
+    reason: str = ""
+    message: str = ""
+    """Why the kubelet refused or ended it, where no container says."""
     created_at: str = ""
     node: str = ""
     unschedulable: str = ""
@@ -150,12 +162,25 @@ class Child:
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """Why an object could not be made a moment ago."""
+
+    reason: Reason
+    message: str
+    noted_at: datetime
+    retry_seconds: float
+    """When to try again."""
+
+
+@dataclass(frozen=True)
 class Children:
     """Everything that works for one resource."""
 
     items: tuple[Child, ...] = ()
-    conflicts: frozenset[str] = frozenset()
-    """Names that a stranger's object has taken."""
+    strays: tuple[PodView, ...] = ()
+    """Pods that have not ended though their Job is gone."""
+    obstacles: Mapping[tuple[str, str], Obstacle] = field(default_factory=dict)
+    """What stands in the way of children, by their kind and name."""
 
     def of(self, run: str, step: Step) -> tuple[Child, ...]:
         """The attempts of one step of one run, oldest first."""

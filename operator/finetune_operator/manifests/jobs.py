@@ -13,7 +13,7 @@ from finetune_api.workload import LocalReference, Resources, Toleration
 from finetune_operator.digests import child_name
 from finetune_operator.manifests.volumes import Mounts
 from finetune_operator.settings import Settings
-from finetune_operator.views import AnyResource
+from finetune_operator.views import TRAINER_CONTAINER, AnyResource
 
 TRAINER_UID = 65532
 GRACE_PERIOD_SECONDS = 120
@@ -92,7 +92,7 @@ _IGNORED_FAILURES = [
     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     {
         "action": "Ignore",
-        "onExitCodes": {"containerName": "trainer", "operator": "In", "values": [int(ExitCode.STOPPED)]},
+        "onExitCodes": {"containerName": TRAINER_CONTAINER, "operator": "In", "values": [int(ExitCode.STOPPED)]},
     },
 ]
 """A pod that was preempted, or stopped after a checkpoint, comes back inside its Job. Without the second rule a
@@ -130,7 +130,7 @@ def _pod(step: Step, order: Order, mounts: Mounts, workload: Workload, settings:
 def _container(order: Order, mounts: Mounts, resources: Resources | None, settings: Settings) -> dict[str, Any]:
     amounts = _amounts(resources, settings)
     return {
-        "name": "trainer",
+        "name": TRAINER_CONTAINER,
         "image": settings.trainer_image,
         "imagePullPolicy": settings.trainer_image_pull_policy,
         "env": [

@@ -46,12 +46,13 @@ class ShareEvaluation:
     """Note on an Evaluation that one more Comparison uses it: a non-controller ownerReference."""
 
     name: str
+    uid: str
     owner_references: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
 class EmitEvent:
-    """A Kubernetes Event on the resource. Its name follows from run, attempt and phase, so that it is said once."""
+    """A Kubernetes Event on the resource. Its name follows from what it is about, so that it is said once."""
 
     reason: str
     message: str

@@ -1,14 +1,20 @@
 """How one attempt of a step stands: a table from what Job, pod and Events show to a state and its cause."""
 
-from dataclasses import dataclass
-
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
 from finetune_api.group import Step
-from finetune_api.results import Failure, Result, parse_result
-from finetune_operator.plan import waiting
-from finetune_operator.views import Child, Children, JobState, PodView, Termination
+from finetune_api.results import Result
+from finetune_operator.plan import outcomes, waiting
+from finetune_operator.plan.outcomes import Broken
+from finetune_operator.views import Child, Children, JobState, PodView
+
+LAST_WORD_SECONDS = 20
+"""How long a Job may have ended before its pod, which is watched apart, counts as lost."""
+GPU_STEPS = (Step.TRAIN, Step.EVALUATE)
+"""Steps whose result prepare finds again on the volume."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +24,19 @@ class Absent:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A Job is there, and no pod of it runs."""
+    """No pod runs."""
 
     reason: Reason
     message: str
-    started: bool = False
-    """Whether a node was found."""
+    look_again_seconds: float | None = None
+    """When to look again though no event may come."""
+
+
+@dataclass(frozen=True)
+class Paused:
+    """The next attempt waits for a pause after a failure."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -32,11 +45,13 @@ class Suspended:
 
     stopping: bool
     """Whether its pod is still saving its work."""
+    by_others: bool = False
+    """Whether Kueue or a person holds it, and not the resource's own spec."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """The pod works."""
+    """The pod works, or has ended and its Job is about to say so."""
 
     pod: PodView
 
@@ -48,31 +63,22 @@ class Done:
     result: Result
 
 
-@dataclass(frozen=True)
-class Broken:
-    """The attempt ended badly, or its result was lost."""
-
-    reason: Reason
-    message: str
-    retry: bool
-    counted: bool = True
-    result_lost: bool = False
-    """The work was done, but nobody can say with which result: prepare looks for it on the volume."""
+State = Absent | Waiting | Paused | Suspended | Running | Done | Broken
 
 
-State = Absent | Waiting | Suspended | Running | Done | Broken
-
-MEMORY_KILL = "OOMKilled"
-
-
-def state_of(children: Children, run: str, step: Step, attempt: int) -> State:
-    """The state of a step: that of its latest attempt, where a failed earlier attempt counts as none."""
-    attempts = children.of(run, step)
+def state_of(children: Children, run: str, step: Step, attempt: int, now: datetime) -> State:
+    """The state of a step: that of its latest attempt. One that failed counts as none once a later attempt began;
+    one that still works, or that ended well, counts whatever its number."""
+    attempts = [child for child in children.of(run, step) if not _is_outdated(child, children, run, step)]
     if not attempts:
         return Absent()
-    state = _state(attempts[-1], step)
-    outlived = attempts[-1].job.owned.attempt < attempt and not isinstance(state, Done)
-    return Absent() if outlived else state
+    state = _state(attempts[-1], step, now)
+    if not isinstance(state, Broken):
+        return state
+    if attempts[-1].job.owned.attempt < attempt:
+        return Absent()
+    again = any(_lost_its_result(child) for child in attempts[:-1])
+    return replace(state, counted=True) if state.result_lost and again else state
 
 
 def latest(children: Children, run: str, step: Step) -> Child | None:
@@ -80,121 +86,70 @@ def latest(children: Children, run: str, step: Step) -> Child | None:
     return attempts[-1] if attempts else None
 
 
-def _state(child: Child, step: Step) -> State:
-    if child.job.state is not JobState.ACTIVE and _pods_lag_behind(child):
-        return Waiting(Reason.STARTING, "The Job ended; its pod's last word is on the way.", started=True)
-    if child.job.state is JobState.COMPLETE:
-        return _completed(child)
-    if child.job.state is JobState.FAILED:
-        return _failed(child, step)
-    if child.job.suspended:
-        return Suspended(stopping=any(pod.termination is None for pod in child.pods))
-    return _active(child)
+def _is_outdated(child: Child, children: Children, run: str, step: Step) -> bool:
+    """A preparation from before a result was lost cannot know of it."""
+    if step is not Step.PREPARE:
+        return False
+    later = (item for gpu_step in GPU_STEPS for item in children.of(run, gpu_step))
+    lost = max((item.job.owned.attempt for item in later if _lost_its_result(item)), default=0)
+    return child.job.owned.attempt <= lost
 
 
-def _pods_lag_behind(child: Child) -> bool:
-    """Jobs and pods are watched apart: a Job's end can arrive before its pod's."""
-    return any(pod.termination is None and pod.phase in ("Pending", "Running") for pod in child.pods)
+def _lost_its_result(child: Child) -> bool:
+    return child.job.state is JobState.COMPLETE and not _living(child) and outcomes.result_of(child) is None
+
+
+def _state(child: Child, step: Step, now: datetime) -> State:
+    """A result is taken wherever it shows itself first: the pod tells it before the Job is marked complete."""
+    result = outcomes.result_of(child)
+    if result is not None:
+        return Done(result)
+    if child.job.state is JobState.ACTIVE:
+        return _active(child)
+    living = _living(child)
+    if living:
+        return Running(_newest(living))
+    left = _seconds_to_wait_for_a_last_word(child, now)
+    if left > 0:
+        return Waiting(Reason.STARTING, "The Job ended; the last word of its pod is on the way.", left)
+    return outcomes.without_result(child) if child.job.state is JobState.COMPLETE else outcomes.failure_of(child, step)
+
+
+def _living(child: Child) -> list[PodView]:
+    return [pod for pod in child.pods if pod.phase not in ("Succeeded", "Failed")]
+
+
+def _newest(pods: list[PodView]) -> PodView:
+    """A Job has two pods while one that was preempted is being replaced."""
+    return max(pods, key=lambda pod: (not pod.deleting, pod.created_at, pod.name))
+
+
+def _seconds_to_wait_for_a_last_word(child: Child, now: datetime) -> float:
+    """Jobs and pods are watched apart: a Job's end can arrive before anything of its pod does."""
+    if child.pods or not child.job.ended_at:
+        return 0.0
+    return LAST_WORD_SECONDS - (now - datetime.fromisoformat(child.job.ended_at)).total_seconds()
 
 
 def _active(child: Child) -> State:
-    pod = _current_pod(child)
+    living = _living(child)
+    if child.job.suspended:
+        return Suspended(stopping=bool(living))
+    if not living and child.pods:
+        return _between_pods(child)
+    pod = _newest(living) if living else None
     if pod is not None and pod.started_at and not pod.deleting:
         return Running(pod)
     reason, message = waiting.cause(child, pod)
-    return Waiting(reason, message, started=pod is not None and bool(pod.node))
+    return Waiting(reason, message)
 
 
-def _current_pod(child: Child) -> PodView | None:
-    """The newest pod that has not ended; a Job has two while one that was preempted is being replaced."""
-    living = [pod for pod in child.pods if pod.termination is None]
-    return max(living, key=lambda pod: (not pod.deleting, pod.created_at, pod.name), default=None)
-
-
-def _completed(child: Child) -> State:
-    for termination in _terminations(child):
-        result = _result(termination)
-        if termination.exit_code == ExitCode.DONE and result is not None and not isinstance(result, Failure):
-            return Done(result)
-    return Broken(
-        Reason.POD_LOST,
-        "The Job completed, but its pod is gone and its result with it; looking for it on the artifacts volume.",
-        retry=True,
-        counted=False,
-        result_lost=True,
-    )
-
-
-def _failed(child: Child, step: Step) -> Broken:
-    terminations = _terminations(child)
-    if not terminations:
-        return _pod_vanished(child)
-    return _blame(terminations[0], step)
-
-
-def _pod_vanished(child: Child) -> Broken:
-    """The Job failed and no pod is left to tell why: it was deleted, or its node is gone."""
-    warned = f" {child.warning.message}" if child.warning else ""
-    message = f"The pod disappeared before it ended ({child.job.message or 'deleted'}).{warned}"
-    return Broken(Reason.POD_LOST, message, retry=True)
-
-
-def _terminations(child: Child) -> list[Termination]:
-    """How the pods ended, latest first."""
-    ended = [pod.termination for pod in child.pods if pod.termination is not None]
-    return sorted(ended, key=lambda termination: termination.finished_at, reverse=True)
-
-
-def _result(termination: Termination) -> Result | None:
-    try:
-        return parse_result(termination.message)
-    except ValueError:
-        return None
-
-
-def _blame(termination: Termination, step: Step) -> Broken:
-    """Whose fault it was: the container's exit code says, and the failure that it left tells the rest."""
-    if termination.reason == MEMORY_KILL:
-        return _out_of_host_memory(step)
-    failure = _result(termination)
-    reason, message = (failure.reason, _with_errors(failure)) if isinstance(failure, Failure) else (None, "")
-    match termination.exit_code:
-        case ExitCode.USER:
-            return Broken(reason or Reason.ORDER_INVALID, message or _last_words(termination), retry=False)
-        case ExitCode.NON_FINITE_LOSS:
-            return Broken(reason or Reason.NON_FINITE_LOSS, message or _last_words(termination), retry=False)
-        case ExitCode.DEADLINE_EXCEEDED:
-            return Broken(reason or Reason.DEADLINE_EXCEEDED, message or _last_words(termination), retry=False)
-        case ExitCode.STOPPED:
-            message = message or "Stopped; a checkpoint was saved."
-            return Broken(reason or Reason.PREEMPTED, message, retry=True, counted=False)
-        case ExitCode.GPU_OUT_OF_MEMORY:
-            return Broken(reason or Reason.OUT_OF_MEMORY, message or _last_words(termination), retry=True)
-        case ExitCode.INFRASTRUCTURE | ExitCode.OVERHEATED:
-            return Broken(reason or Reason.STORAGE_FAILED, message or _last_words(termination), retry=True)
-        case _:
-            return Broken(Reason.INTERNAL_ERROR, message or _last_words(termination), retry=True)
-
-
-def _out_of_host_memory(step: Step) -> Broken:
-    remedy = (
-        "raise spec.resources.memory and the work goes on from its last checkpoint"
-        if step in (Step.TRAIN, Step.EVALUATE)
-        else "ask the administrator to raise stepResources.memory in the chart's values"
-    )
-    message = f"The {step.value} container took more host memory than its limit and was killed: {remedy}."
-    return Broken(Reason.HOST_MEMORY_EXCEEDED, message, retry=False)
-
-
-def _with_errors(failure: Failure) -> str:
-    """The message with the first errors below it, as `kubectl describe` shows them."""
-    lines = [failure.message, *(f"- {error}" for error in failure.errors)]
-    hidden = failure.error_count - len(failure.errors)
-    if failure.errors and hidden > 0:
-        lines.append(f"- and {hidden} more, in prepare-errors.jsonl on the artifacts volume")
-    return "\n".join(lines)
-
-
-def _last_words(termination: Termination) -> str:
-    tail = termination.message.strip().splitlines()[-1:] or ["no message; see the pod's log"]
-    return f"The container ended with exit code {termination.exit_code} ({termination.reason}): {tail[0][:500]}"
+def _between_pods(child: Child) -> State:
+    """The last pod ended: its Job makes another one where it was stopped, and is about to end where it was not."""
+    pod = _newest(list(child.pods))
+    stopped = pod.termination is not None and pod.termination.exit_code == ExitCode.STOPPED
+    if not stopped and not pod.disruption:
+        return Running(pod)
+    if child.warning is not None and child.warning.reason == waiting.FAILED_CREATE:
+        return Waiting(*waiting.cause(child, None))
+    return Waiting(*waiting.replaced(pod))

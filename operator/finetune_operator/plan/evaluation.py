@@ -16,11 +16,20 @@ from finetune_operator.manifests import jobs, orders, volumes
 from finetune_operator.observed import ObservedEvaluation
 from finetune_operator.plan import attempts, lifecycle
 from finetune_operator.plan.actions import NOTHING, Action, Plan
-from finetune_operator.plan.attempts import Broken, Done, Running, Suspended, Waiting
+from finetune_operator.plan.attempts import Done, Paused, Running, State, Suspended, Waiting
 from finetune_operator.plan.conditions import Wanted
 from finetune_operator.plan.lifecycle import Course
-from finetune_operator.plan.pursuit import Pursuit, progress_of, pursue, superseded_jobs
-from finetune_operator.plan.reporting import Report, attempt_follows, failure_report, told
+from finetune_operator.plan.outcomes import Broken
+from finetune_operator.plan.pursuit import Hold, Pursuit, progress_of, pursue, superseded_jobs
+from finetune_operator.plan.reporting import (
+    Report,
+    acknowledged,
+    attempt_follows,
+    failure_report,
+    still,
+    told,
+)
+from finetune_operator.plan.waiting import STARTING
 
 Phase = EvaluationPhase
 
@@ -57,6 +66,9 @@ class Situation:
     def claim(self) -> str:
         return volumes.artifacts_claim(self.spec.artifacts, self.observed.settings.default_artifacts_claim)
 
+    def state(self, step: Step) -> State:
+        return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)
+
 
 def plan(observed: ObservedEvaluation, now: datetime) -> Plan:
     """What to do for an Evaluation now."""
@@ -64,36 +76,30 @@ def plan(observed: ObservedEvaluation, now: datetime) -> Plan:
         return NOTHING
     course = lifecycle.course_of(observed.evaluation, observed.children, now)
     situation = Situation(observed, course, now)
-    if course.status.phase in (Phase.SUCCEEDED, Phase.FAILED):
-        return NOTHING
     stale = superseded_jobs(observed.children, course.run.digest)
-    decided = _work(situation)
+    ended = course.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
+    decided = Plan(acknowledged(observed.evaluation)) if ended else _work(situation)
     return replace(decided, actions=(*stale, *decided.actions))
 
 
 def _work(situation: Situation) -> Plan:
+    """The steps in their order. An evaluation that is under way needs nothing else any more."""
+    digest = situation.status.digest
+    match situation.state(Step.EVALUATE):
+        case Done(EvaluateResult() as result):
+            return _succeed(situation, result)
+        case Running() | Waiting() | Suspended() | Broken():
+            return _evaluate(situation, digest)
+    match situation.state(Step.PREPARE):
+        case Done(PrepareEvaluationResult(evaluated=EvaluateResult() as evaluated)):
+            return _succeed(situation, evaluated)
+        case Done(PrepareEvaluationResult(digests=(found, *_))):
+            digest = found.digest
     missing = situation.spec.model.fine_tuned_model
     if missing is not None and situation.model is None:
         message = f"FineTunedModel {missing} does not exist in this namespace; waiting for it. See spec.model."
         return Plan(_told(situation, Report(Phase.PENDING, Reason.WAITING_FOR_CANDIDATE, message), run=situation.run))
-    prepared = _prepared(situation)
-    if prepared is None:
-        return _prepare(situation)
-    if prepared.evaluated is not None:
-        return _succeed(situation, prepared.evaluated)
-    return _evaluate(situation, prepared.digests[0].digest)
-
-
-def _prepared(situation: Situation) -> PrepareEvaluationResult | None:
-    """What prepare found; only the digest is kept in the status, which is all that evaluating needs."""
-    state = attempts.state_of(situation.observed.children, situation.run.digest, Step.PREPARE, situation.run.attempt)
-    if isinstance(state, Done) and isinstance(state.result, PrepareEvaluationResult):
-        return state.result
-    if situation.status.digest is None:
-        return None
-    return PrepareEvaluationResult.model_validate(
-        {"digests": [{"name": orders.BASE, "digest": situation.status.digest}]}
-    )
+    return _evaluate(situation, digest) if digest is not None else _prepare(situation)
 
 
 def _prepare(situation: Situation) -> Plan:
@@ -101,8 +107,10 @@ def _prepare(situation: Situation) -> Plan:
     match pursuit.state:
         case Broken() as broken:
             return _broken(situation, broken)
+        case Paused():
+            return _tell(situation, still(situation.status, Phase.PREPARING, validated=False), pursuit)
         case Suspended() as held:
-            return _tell(situation, _suspended(held), pursuit)
+            return _tell(situation, _suspended(held, Phase.PREPARING, validated=False), pursuit)
         case Waiting(reason, message) if reason is not Reason.STARTING:
             return _tell(situation, Report(Phase.PREPARING, reason, message), pursuit)
         case _:
@@ -110,15 +118,16 @@ def _prepare(situation: Situation) -> Plan:
             return _tell(situation, Report(Phase.PREPARING, Reason.PREPARING, message), pursuit)
 
 
-def _evaluate(situation: Situation, digest: str) -> Plan:
-    pursuit = _pursue(situation, Step.EVALUATE, digest)
+def _evaluate(situation: Situation, digest: str | None) -> Plan:
+    """`digest` is what prepare found; it can be unknown only while a Job is there that was told."""
+    pursuit = _pursue(situation, Step.EVALUATE, digest or "")
     match pursuit.state:
-        case Done(EvaluateResult() as result):
-            return _succeed(situation, result)
         case Broken() as broken:
             return _broken(situation, broken)
+        case Paused():
+            return _tell(situation, still(situation.status, Phase.QUEUED, validated=True), pursuit)
         case Suspended() as held:
-            return _tell(situation, _suspended(held), pursuit, digest=digest)
+            return _tell(situation, _suspended(held, Phase.QUEUED, validated=True), pursuit, digest=digest)
         case Running(pod):
             report = Report(Phase.EVALUATING, Reason.RUNNING, f"Evaluating on node {pod.node}.", validated=True)
             child = attempts.latest(situation.observed.children, situation.run.digest, Step.EVALUATE)
@@ -127,7 +136,7 @@ def _evaluate(situation: Situation, digest: str) -> Plan:
         case Waiting(reason, message):
             return _tell(situation, Report(Phase.QUEUED, reason, message, validated=True), pursuit, digest=digest)
         case _:
-            report = Report(Phase.QUEUED, Reason.STARTING, "The evaluating pod is being asked for.", validated=True)
+            report = Report(Phase.QUEUED, Reason.STARTING, STARTING, validated=True)
             return _tell(situation, report, pursuit, digest=digest)
 
 
@@ -167,18 +176,21 @@ def _broken(situation: Situation, broken: Broken) -> Plan:
     return Plan(actions, lifecycle.pause_left(verdict.run, situation.now))
 
 
-def _suspended(held: Suspended) -> Report:
+def _suspended(held: Suspended, queued: Phase, *, validated: bool) -> Report:
+    if held.by_others:
+        message = "The Job is suspended, by Kueue or by hand, and not by spec.suspend: it waits to be let go."
+        return Report(queued, Reason.WAITING_FOR_QUOTA, message, validated=validated)
     message = (
         "The pod is finishing its batch; then it ends."
         if held.stopping
         else "spec.suspend is true; set it to false to go on after the last finished example."
     )
-    return Report(Phase.SUSPENDED, Reason.SUSPENDED, message)
+    return Report(Phase.SUSPENDED, Reason.SUSPENDED, message, validated=validated)
 
 
 def _tell(situation: Situation, report: Report, pursuit: Pursuit, **fields: Any) -> Plan:
-    actions = (*pursuit.actions, *_told(situation, report, run=situation.run, **fields))
-    return Plan(actions, pursuit.look_again_seconds)
+    actions = _told(situation, report, run=situation.run, **fields)
+    return Plan((*pursuit.actions, *actions, *pursuit.afterwards), pursuit.look_again_seconds)
 
 
 def _told(situation: Situation, report: Report, *, run: Run, **fields: Any) -> tuple[Action, ...]:
@@ -200,7 +212,7 @@ def _pursue(situation: Situation, step: Step, digest: str = "") -> Pursuit:
         step,
         lambda attempt: _job(situation, step, attempt, digest),
         situation.now,
-        suspend=situation.spec.suspend,
+        Hold(wanted=situation.spec.suspend, ours=situation.status.phase is Phase.SUSPENDED),
     )
 
 

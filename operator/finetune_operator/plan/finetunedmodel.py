@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from finetune_api.finetunedmodel import FineTunedModelStatus, ModelScore, Stage
+from finetune_api.finetunejob import TrainingSummary
 from finetune_api.sources import SuiteSource
 from finetune_operator.observed import ObservedFineTunedModel
 from finetune_operator.plan.actions import NOTHING, Plan, WriteStatus
@@ -14,29 +15,45 @@ SCORE_LIMIT = 20
 def plan(observed: ObservedFineTunedModel, now: datetime) -> Plan:
     """The registry entry as it should read now. What has been noted stays when its source is deleted."""
     model = observed.model
-    if model.deleting:
+    training = _training(observed)
+    if model.deleting or (training is None and _is_about_to_be_told(observed)):
         return NOTHING
-    job = observed.job
-    of_this_run = job is not None and job.status.run is not None and job.status.run.digest == _run(observed)
-    training = job.status.training if job is not None and of_this_run else None
     status = FineTunedModelStatus(
         observed_generation=model.generation,
         stage=model.status.stage or Stage.CANDIDATE,
         scores=_scores(observed),
-        training=training or model.status.training,
+        training=training,
     )
     return Plan((WriteStatus(status),))
 
 
-def _run(observed: ObservedFineTunedModel) -> str:
-    return observed.model.spec.fine_tune_job.run
+def _training(observed: ObservedFineTunedModel) -> TrainingSummary | None:
+    told = observed.job.status.training if observed.job is not None and _has_this_run(observed) else None
+    return told or observed.model.status.training
+
+
+def _has_this_run(observed: ObservedFineTunedModel) -> bool:
+    run = observed.job.status.run if observed.job is not None else None
+    return run is not None and run.digest == observed.model.spec.fine_tune_job.run
+
+
+def _is_about_to_be_told(observed: ObservedFineTunedModel) -> bool:
+    """The entry is made just before its job has succeeded: one write then says it all."""
+    return observed.job is not None and _has_this_run(observed) and not observed.job.deleting
 
 
 def _scores(observed: ObservedFineTunedModel) -> tuple[ModelScore, ...]:
-    found = [score for comparison in observed.comparisons for score in _score(comparison, observed.model.key.name)]
+    """Latest first; those whose Comparison is gone, or is at it again, come after."""
+    latest_first = sorted(observed.comparisons, key=_finished, reverse=True)
+    found = [score for comparison in latest_first for score in _score(comparison, observed.model.key.name)]
     names = {score.comparison for score in found}
     kept = [score for score in observed.model.status.scores if score.comparison not in names]
-    return tuple(sorted([*found, *kept], key=lambda score: score.comparison)[:SCORE_LIMIT])
+    return tuple([*found, *kept][:SCORE_LIMIT])
+
+
+def _finished(comparison: ComparisonResource) -> tuple[str, str]:
+    run = comparison.status.run
+    return (run.finished_at or "" if run is not None else "", comparison.key.name)
 
 
 def _score(comparison: ComparisonResource, model: str) -> list[ModelScore]:

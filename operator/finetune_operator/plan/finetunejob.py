@@ -9,20 +9,23 @@ from finetune_api.conditions import ConditionType, FineTuneJobPhase, Reason
 from finetune_api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
 from finetune_api.group import Step
 from finetune_api.results import PrepareTrainingResult, TrainResult
-from finetune_api.runs import Run, Summary
+from finetune_api.runs import Run
 from finetune_api.sources import ClaimPath
 from finetune_operator.digests import model_name
 from finetune_operator.manifests import children as child_manifests
 from finetune_operator.manifests import jobs, orders, volumes
 from finetune_operator.observed import ObservedFineTuneJob
-from finetune_operator.plan import attempts, lifecycle
-from finetune_operator.plan.actions import NOTHING, Action, CreateChild, Plan
-from finetune_operator.plan.attempts import Broken, Done, Running, Suspended, Waiting
+from finetune_operator.plan import attempts, follow_up, lifecycle
+from finetune_operator.plan.actions import NOTHING, Action, Plan
+from finetune_operator.plan.attempts import Done, Paused, Running, State, Suspended, Waiting
 from finetune_operator.plan.conditions import Wanted
+from finetune_operator.plan.creation import create
 from finetune_operator.plan.lifecycle import Course
-from finetune_operator.plan.pursuit import Pursuit, progress_of, pursue, superseded_jobs
-from finetune_operator.plan.reporting import Report, attempt_follows, failure_report, told
-from finetune_operator.views import ComparisonResource, FineTunedModelResource
+from finetune_operator.plan.outcomes import Broken
+from finetune_operator.plan.pursuit import Hold, Pursuit, progress_of, pursue, superseded_jobs
+from finetune_operator.plan.reporting import Report, attempt_follows, failure_report, still, told
+from finetune_operator.plan.waiting import STARTING
+from finetune_operator.views import FineTunedModelResource
 
 Phase = FineTuneJobPhase
 
@@ -56,9 +59,17 @@ class Situation:
         return volumes.artifacts_claim(self.spec.artifacts, self.observed.settings.default_artifacts_claim)
 
     @property
-    def registered(self) -> FineTunedModelResource | None:
-        """The model that this run left."""
-        return next((m for m in self.observed.models if m.spec.fine_tune_job.run == self.run.digest), None)
+    def name(self) -> str:
+        """Of the FineTunedModel that this run leaves, and of the Comparison that follows by itself."""
+        return model_name(self.observed.job.key.name, self.observed.job.uid, self.run.digest)
+
+    @property
+    def namesake(self) -> FineTunedModelResource | None:
+        """The FineTunedModel that has this name: the one that this run left, or a stranger's."""
+        return next((model for model in self.observed.models if model.key.name == self.name), None)
+
+    def state(self, step: Step) -> State:
+        return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)
 
 
 def plan(observed: ObservedFineTuneJob, now: datetime) -> Plan:
@@ -73,49 +84,42 @@ def plan(observed: ObservedFineTuneJob, now: datetime) -> Plan:
 
 
 def _work(situation: Situation) -> Plan:
-    """The steps in their order. A training that is under way or done needs no preparation, whatever the status says."""
-    training = attempts.state_of(situation.observed.children, situation.run.digest, Step.TRAIN, situation.run.attempt)
+    """The steps in their order. A training that is under way needs no preparation, whatever the status says."""
     situation = _with_preparation(situation)
-    if isinstance(training, Done) and isinstance(training.result, TrainResult) and _is_prepared(situation):
-        return _register(situation, training.result)
-    if isinstance(training, Running | Waiting | Suspended | Broken) or _is_prepared(situation):
-        return _train(situation)
-    return _prepare(situation)
+    match situation.state(Step.TRAIN):
+        case Done(TrainResult() as trained) if _is_prepared(situation):
+            return _register(situation, trained)
+        case Running() | Waiting() | Suspended() | Broken():
+            return _train(situation)
+    return _train(situation) if _is_prepared(situation) else _prepare(situation)
 
 
 def _is_prepared(situation: Situation) -> bool:
-    return situation.status.plan is not None and situation.status.dataset is not None
+    status = situation.status
+    return None not in (status.plan, status.dataset, status.base_model_digest)
 
 
 def _with_preparation(situation: Situation) -> Situation:
     """The status with what prepare found, as soon as its pod told."""
     if _is_prepared(situation):
         return situation
-    state = attempts.state_of(situation.observed.children, situation.run.digest, Step.PREPARE, situation.run.attempt)
-    if not isinstance(state, Done) or not isinstance(state.result, PrepareTrainingResult):
-        return situation
-    found = {
-        "dataset": state.result.dataset,
-        "plan": state.result.plan,
-        "base_model_digest": state.result.base_model_digest,
-    }
-    return replace(situation, course=replace(situation.course, status=situation.status.model_copy(update=found)))
+    match situation.state(Step.PREPARE):
+        case Done(PrepareTrainingResult() as result):
+            found = {"dataset": result.dataset, "plan": result.plan, "base_model_digest": result.base_model_digest}
+            status = situation.status.model_copy(update=found)
+            return replace(situation, course=replace(situation.course, status=status))
+    return situation
 
 
 def _prepare(situation: Situation) -> Plan:
-    pursuit = pursue(
-        situation.observed.children,
-        situation.run,
-        Step.PREPARE,
-        lambda attempt: _job(situation, Step.PREPARE, attempt),
-        situation.now,
-        suspend=situation.spec.suspend,
-    )
+    pursuit = _pursue(situation, Step.PREPARE)
     match pursuit.state:
         case Broken() as broken:
             return _broken(situation, broken)
+        case Paused():
+            return _tell(situation, still(situation.status, Phase.PREPARING, validated=False), pursuit)
         case Suspended() as held:
-            return _tell(situation, _suspended(held), pursuit)
+            return _tell(situation, _suspended(held, Phase.PREPARING, validated=False), pursuit)
         case Waiting(reason, message) if reason is not Reason.STARTING:
             return _tell(situation, Report(Phase.PREPARING, reason, message), pursuit)
         case _:
@@ -127,19 +131,14 @@ def _train(situation: Situation) -> Plan:
     trained = _found_on_the_volume(situation)
     if trained is not None:
         return _register(situation, trained)
-    pursuit = pursue(
-        situation.observed.children,
-        situation.run,
-        Step.TRAIN,
-        lambda attempt: _job(situation, Step.TRAIN, attempt),
-        situation.now,
-        suspend=situation.spec.suspend,
-    )
+    pursuit = _pursue(situation, Step.TRAIN)
     match pursuit.state:
         case Broken() as broken:
             return _broken(situation, broken)
+        case Paused():
+            return _tell(situation, still(situation.status, Phase.QUEUED, validated=True), pursuit)
         case Suspended() as held:
-            return _tell(situation, _suspended(held), pursuit)
+            return _tell(situation, _suspended(held, Phase.QUEUED, validated=True), pursuit)
         case Running(pod):
             report = Report(Phase.TRAINING, Reason.RUNNING, f"Training on node {pod.node}.", validated=True)
             child = attempts.latest(situation.observed.children, situation.run.digest, Step.TRAIN)
@@ -147,31 +146,57 @@ def _train(situation: Situation) -> Plan:
         case Waiting(reason, message):
             return _tell(situation, Report(Phase.QUEUED, reason, message, validated=True), pursuit)
         case _:
-            message = "The plan is made; the training pod is being asked for."
-            return _tell(situation, Report(Phase.QUEUED, Reason.STARTING, message, validated=True), pursuit)
+            return _tell(situation, Report(Phase.QUEUED, Reason.STARTING, STARTING, validated=True), pursuit)
+
+
+def _pursue(situation: Situation, step: Step) -> Pursuit:
+    return pursue(
+        situation.observed.children,
+        situation.run,
+        step,
+        lambda attempt: _job(situation, step, attempt),
+        situation.now,
+        Hold(wanted=situation.spec.suspend, ours=situation.status.phase is Phase.SUSPENDED),
+    )
 
 
 def _found_on_the_volume(situation: Situation) -> TrainResult | None:
-    """A training that was finished before, as prepare of this attempt, or of an earlier one, found it."""
-    state = attempts.state_of(situation.observed.children, situation.run.digest, Step.PREPARE, situation.run.attempt)
-    if isinstance(state, Done) and isinstance(state.result, PrepareTrainingResult):
-        return state.result.trained
+    """A training that was finished before, as prepare found it."""
+    match situation.state(Step.PREPARE):
+        case Done(PrepareTrainingResult(trained=TrainResult() as trained)):
+            return trained
     return None
 
 
 def _register(situation: Situation, trained: TrainResult) -> Plan:
     """The registry entry first; the job has succeeded only when it is there."""
-    name = model_name(situation.observed.job.key.name, situation.observed.job.uid, situation.run.digest)
-    if situation.registered is None and name in situation.observed.name_takers:
-        message = f"A FineTunedModel named {name} exists and is not of this job: delete or rename it."
+    namesake = situation.namesake
+    if namesake is None:
+        return _create_model(situation, trained)
+    if not _is_of_this_run(namesake, situation):
+        message = f"A FineTunedModel named {situation.name} exists and is not of this job: delete or rename it."
         return _broken(situation, Broken(Reason.NAME_CONFLICT, message, retry=False))
-    if situation.registered is None:
-        return Plan((CreateChild(_model(situation, trained)),))
-    message = f"Trained {trained.training.steps} steps; registered as FineTunedModel {name}."
+    message = f"Trained {trained.training.steps} steps; registered as FineTunedModel {situation.name}."
     report = Report(Phase.SUCCEEDED, Reason.TRAINED, message, validated=True)
     run = lifecycle.ended(situation.run, situation.now)
-    fields = {"training": trained.training, "fine_tuned_model": name, "progress": None}
+    fields = {"training": trained.training, "fine_tuned_model": situation.name, "progress": None}
     return Plan(_told(situation, report, run=run, **fields))
+
+
+def _is_of_this_run(model: FineTunedModelResource, situation: Situation) -> bool:
+    origin = model.spec.fine_tune_job
+    return bool(origin.uid == situation.observed.job.uid and origin.run == situation.run.digest)
+
+
+def _create_model(situation: Situation, trained: TrainResult) -> Plan:
+    creation = create(situation.observed.children, situation.run, _model(situation, trained), situation.now)
+    if creation.conflict is not None:
+        return _broken(situation, creation.conflict)
+    if creation.obstacle is None:
+        return Plan(creation.actions)
+    phase = situation.status.phase or Phase.PREPARING
+    report = Report(phase, creation.obstacle.reason, creation.obstacle.message, validated=True)
+    return Plan((*creation.actions, *_told(situation, report, run=situation.run)), creation.look_again_seconds)
 
 
 def _broken(situation: Situation, broken: Broken) -> Plan:
@@ -180,11 +205,11 @@ def _broken(situation: Situation, broken: Broken) -> Plan:
     verdict = lifecycle.after(
         broken, situation.run, situation.status.failures, retry.limit, retry.backoff_seconds, situation.now
     )
+    prepared = _is_prepared(situation)
     if verdict.final:
-        report = failure_report(situation.observed.job, Phase.FAILED, broken, _is_prepared(situation))
+        report = failure_report(situation.observed.job, Phase.FAILED, broken, prepared)
         run = lifecycle.ended(verdict.run, situation.now)
         return Plan(_told(situation, report, run=run, failures=verdict.failures, progress=None))
-    prepared = _is_prepared(situation)
     phase = Phase.QUEUED if prepared and not broken.result_lost else Phase.PREPARING
     report = Report(phase, broken.reason, f"{broken.message} {attempt_follows(verdict.run)}", validated=prepared)
     forgotten: Mapping[str, Any] = {"dataset": None, "plan": None} if broken.result_lost else {}
@@ -192,13 +217,16 @@ def _broken(situation: Situation, broken: Broken) -> Plan:
     return Plan(actions, lifecycle.pause_left(verdict.run, situation.now))
 
 
-def _suspended(held: Suspended) -> Report:
+def _suspended(held: Suspended, queued: Phase, *, validated: bool) -> Report:
+    if held.by_others:
+        message = "The Job is suspended, by Kueue or by hand, and not by spec.suspend: it waits to be let go."
+        return Report(queued, Reason.WAITING_FOR_QUOTA, message, validated=validated)
     message = (
         "The pod is saving a checkpoint; then it ends."
         if held.stopping
         else "spec.suspend is true; set it to false to go on from the last checkpoint."
     )
-    return Report(Phase.SUSPENDED, Reason.SUSPENDED, message)
+    return Report(Phase.SUSPENDED, Reason.SUSPENDED, message, validated=validated)
 
 
 def _after_the_end(situation: Situation) -> Plan:
@@ -206,42 +234,17 @@ def _after_the_end(situation: Situation) -> Plan:
     status = situation.status
     if status.phase is not Phase.SUCCEEDED:
         return NOTHING
-    follow_up = model_name(situation.observed.job.key.name, situation.observed.job.uid, situation.run.digest)
-    wanted = situation.spec.evaluation is not None and status.comparison is None
-    ours = next((c for c in situation.observed.comparisons if c.key.name == follow_up), None)
-    if wanted and ours is None and follow_up not in situation.observed.name_takers:
-        manifest = child_manifests.follow_up_comparison(situation.observed.job, situation.run.digest, situation.spec)
-        return Plan((CreateChild(manifest),))
-    name = status.comparison or (follow_up if wanted and ours is not None else None)
-    summary = _summary(situation) or status.summary
-    trained = Report(Phase.SUCCEEDED, Reason.TRAINED, _message(status), validated=True)
-    return Plan(_told(situation, trained, run=situation.run, comparison=name, summary=summary))
-
-
-def _message(status: FineTuneJobStatus) -> str:
-    complete = [item.message for item in status.conditions if item.type == ConditionType.COMPLETE]
-    return complete[0] if complete else ""
-
-
-def _scored_by(situation: Situation) -> ComparisonResource | None:
-    """The Comparison of this run that ended well; the first by name where several did."""
-    ended = [
-        comparison
-        for comparison in situation.observed.comparisons
-        if comparison.status.summary is not None
-        and any(candidate.run == situation.run.digest for candidate in comparison.status.candidates)
-    ]
-    return min(ended, key=lambda comparison: comparison.key.name, default=None)
-
-
-def _summary(situation: Situation) -> Summary | None:
-    comparison = _scored_by(situation)
-    return comparison.status.summary if comparison is not None else None
+    following = follow_up.look(situation.observed, situation.run, situation.spec, status.comparison, situation.now)
+    complete = next((item.message for item in status.conditions if item.type == ConditionType.COMPLETE), "")
+    report = Report(Phase.SUCCEEDED, Reason.TRAINED, complete, validated=True)
+    fields = {"comparison": following.name, "summary": following.summary or status.summary}
+    actions = _told(situation, report, run=situation.run, **fields)
+    return Plan((*following.actions, *actions), following.look_again_seconds)
 
 
 def _tell(situation: Situation, report: Report, pursuit: Pursuit, **fields: Any) -> Plan:
-    actions = (*pursuit.actions, *_told(situation, report, run=situation.run, **fields))
-    return Plan(actions, pursuit.look_again_seconds)
+    actions = _told(situation, report, run=situation.run, **fields)
+    return Plan((*pursuit.actions, *actions, *pursuit.afterwards), pursuit.look_again_seconds)
 
 
 def _told(situation: Situation, report: Report, *, run: Run, **fields: Any) -> tuple[Action, ...]:
@@ -261,20 +264,14 @@ def _aspects(situation: Situation, report: Report) -> list[Wanted]:
         Wanted(ConditionType.TRAINED, report.succeeded, *_while(report.succeeded, Reason.TRAINED, report)),
     ]
     if situation.spec.evaluation is not None:
-        comparison = _scored_by(situation)
-        aspects.append(_evaluated(comparison))
+        status = situation.status
+        following = follow_up.look(situation.observed, situation.run, situation.spec, status.comparison, situation.now)
+        aspects.append(following.evaluated)
     return aspects
 
 
 def _while(holds: bool, reason: Reason, report: Report) -> tuple[Reason, str]:
     return (reason, "") if holds else (report.reason, report.message)
-
-
-def _evaluated(comparison: ComparisonResource | None) -> Wanted:
-    if comparison is None:
-        message = "The Comparison with the base model follows, or is under way."
-        return Wanted(ConditionType.EVALUATED, False, Reason.WAITING_FOR_EVALUATIONS, message)
-    return Wanted(ConditionType.EVALUATED, True, Reason.EVALUATED, f"See Comparison {comparison.key.name}.")
 
 
 def _job(situation: Situation, step: Step, attempt: int) -> Mapping[str, Any]:

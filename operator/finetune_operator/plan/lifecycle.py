@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 from finetune_api.fields import ApiModel
 from finetune_api.runs import PastRun, Run
 from finetune_operator.digests import RELEVANT_FIELDS, frozen_spec, run_digest
-from finetune_operator.plan.attempts import Broken
 from finetune_operator.plan.conditions import timestamp
-from finetune_operator.views import Children, Resource
+from finetune_operator.plan.outcomes import Broken
+from finetune_operator.views import Children, JobState, Resource
 
 HISTORY_LIMIT = 10
 LONGEST_BACKOFF_SECONDS = 3600
@@ -36,28 +36,33 @@ FINISHED = frozenset({"Succeeded", "Failed"})
 
 def course_of(resource: Resource[Spec, Status], children: Children, now: datetime) -> Course[Spec, Status]:
     """The current run: the one in the status, a new one when the spec wants another and that one has ended,
-    or the one that children tell of when the status was lost."""
+    or, when the status was lost, the one that the spec names, at the attempt that its children have reached."""
     status: Any = resource.status
     wanted = run_digest(resource.key.kind, resource.spec, resource.rerun)
     run: Run | None = status.run
     finished = status.phase is not None and status.phase.value in FINISHED
-    if run is None or (finished and run.digest != wanted):
-        return _new_course(resource, children, wanted, now)
+    if run is None:
+        return _new_course(resource, wanted, max(1, children.attempts(wanted)), now)
+    if finished and run.digest != wanted:
+        return _new_course(resource, wanted, _attempt_of_a_repeated_run(children, wanted), now)
     if finished and _tried_again(resource, status):
-        return _continued(resource, run)
-    return Course(run, _bound_spec(resource, run), resource.status, change_pending=run.digest != wanted)
+        return _continued(resource, run, now)
+    reached = run.model_copy(update={"attempt": max(run.attempt, children.attempts(run.digest))})
+    return Course(reached, _bound_spec(resource, run), resource.status, change_pending=run.digest != wanted)
 
 
-def _new_course(
-    resource: Resource[Spec, Status], children: Children, digest: str, now: datetime
-) -> Course[Spec, Status]:
-    run = Run(
-        digest=digest,
-        started_at=timestamp(now),
-        attempt=max(1, children.attempts(digest)),
-        spec=frozen_spec(resource.key.kind, resource.spec),
-    )
-    empty = type(resource.status)(history=_history(resource.status))
+def _attempt_of_a_repeated_run(children: Children, digest: str) -> int:
+    """A run that is asked for once more, since the spec was changed back, does not end with its old failure."""
+    last = children.attempts(digest)
+    latest = [item for item in children.items if item.job.owned.run == digest and item.job.owned.attempt == last]
+    failed = any(item.job.state is JobState.FAILED for item in latest)
+    return max(1, last + 1 if failed else last)
+
+
+def _new_course(resource: Resource[Spec, Status], digest: str, attempt: int, now: datetime) -> Course[Spec, Status]:
+    frozen = frozen_spec(resource.key.kind, resource.spec)
+    run = Run(digest=digest, started_at=timestamp(now), attempt=attempt, spec=frozen)
+    empty = type(resource.status)(history=_history(resource.status, digest))
     return Course(run, resource.spec, empty, change_pending=False)
 
 
@@ -66,8 +71,10 @@ def _tried_again(resource: Resource[Spec, Status], status: Any) -> bool:
     return bool(status.phase.value == "Failed" and resource.generation > status.observed_generation >= 0)
 
 
-def _continued(resource: Resource[Spec, Status], run: Run) -> Course[Spec, Status]:
-    again = run.model_copy(update={"attempt": run.attempt + 1, "finished_at": None, "not_before": None})
+def _continued(resource: Resource[Spec, Status], run: Run, now: datetime) -> Course[Spec, Status]:
+    """It starts anew in every way but its work: what failed before now is no reason to fail again."""
+    fresh = {"attempt": run.attempt + 1, "started_at": timestamp(now), "finished_at": None, "not_before": None}
+    again = run.model_copy(update=fresh)
     status = resource.status.model_copy(update={"phase": None, "failures": 0, "conditions": (), "progress": None})
     return Course(again, _bound_spec(resource, again), status, change_pending=False)
 
@@ -78,10 +85,11 @@ def _bound_spec(resource: Resource[Spec, Status], run: Run) -> Spec:
     return type(resource.spec).model_validate({**unbound, **(run.spec or {})})
 
 
-def _history(status: Any) -> tuple[PastRun, ...]:
-    """Earlier runs with the one that ended last in front."""
+def _history(status: Any, current: str) -> tuple[PastRun, ...]:
+    """Earlier runs with the one that ended last in front; the one that begins is none of them."""
+    earlier = tuple(item for item in status.history if item.digest != current)
     if status.run is None or status.phase is None:
-        return tuple(status.history)
+        return earlier
     reasons = [item.reason for item in status.conditions if item.type in ("Failed", "Complete")]
     reason = reasons[0] if reasons else status.phase.value
     past = PastRun(
@@ -91,7 +99,7 @@ def _history(status: Any) -> tuple[PastRun, ...]:
         finished_at=status.run.finished_at,
         fine_tuned_model=getattr(status, "fine_tuned_model", None),
     )
-    others = [item for item in status.history if item.digest != past.digest]
+    others = [item for item in earlier if item.digest != past.digest]
     return (past, *others)[:HISTORY_LIMIT]
 
 
@@ -107,8 +115,10 @@ class Retry:
 def after(broken: Broken, run: Run, failures: int, limit: int, backoff_seconds: int, now: datetime) -> Retry:
     """Whether there is another attempt. Pauses double with each counted failure."""
     counted = failures + (1 if broken.counted else 0)
-    if not broken.retry or counted > limit:
-        return Retry(run, counted if broken.retry else failures, final=True)
+    if not broken.retry:
+        return Retry(run, failures, final=True)
+    if broken.counted and counted > limit:
+        return Retry(run, counted, final=True)
     pause = min(backoff_seconds * 2 ** max(0, counted - 1), LONGEST_BACKOFF_SECONDS) if broken.counted else 0
     later = timestamp(now + timedelta(seconds=pause)) if pause else None
     return Retry(run.model_copy(update={"attempt": run.attempt + 1, "not_before": later}), counted, final=False)

@@ -1,17 +1,21 @@
 """What every kind does alike with a step: make its Job, hold it, let it go, and count its failures."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from finetune_api.conditions import Reason
 from finetune_api.group import Step
 from finetune_api.runs import Progress, Run
 from finetune_operator.plan import attempts, lifecycle
-from finetune_operator.plan.actions import Action, CreateChild, DeleteJob, SuspendJob
-from finetune_operator.plan.attempts import Absent, Broken, State, Suspended, Waiting
-from finetune_operator.views import Child, Children, JobState
+from finetune_operator.plan.actions import Action, DeleteJob, SuspendJob
+from finetune_operator.plan.attempts import Absent, Paused, State, Suspended, Waiting
+from finetune_operator.plan.creation import create
+from finetune_operator.views import Child, Children, JobState, PodView
 
 Manifest = Mapping[str, Any]
 
@@ -22,45 +26,69 @@ class Pursuit:
 
     state: State
     actions: tuple[Action, ...] = ()
+    """To do before the status is told."""
+    afterwards: tuple[Action, ...] = ()
+    """To do once the status is told: that it is this resource which holds a Job must be known before it is held."""
     look_again_seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Hold:
+    """Whether the spec wants the work held, and whether it was this resource that held it."""
+
+    wanted: bool = False
+    ours: bool = False
+
+
 def pursue(
-    children: Children,
-    run: Run,
-    step: Step,
-    manifest: Callable[[int], Manifest],
-    now: datetime,
-    *,
-    suspend: bool = False,
+    children: Children, run: Run, step: Step, manifest: Callable[[int], Manifest], now: datetime, hold: Hold
 ) -> Pursuit:
     """`manifest` makes the Job of an attempt; it is asked only when one is to be made."""
-    state = attempts.state_of(children, run.digest, step, run.attempt)
-    child = attempts.latest(children, run.digest, step)
+    state = attempts.state_of(children, run.digest, step, run.attempt, now)
     if isinstance(state, Absent):
-        return _start(children, run, manifest, now, suspend)
-    if child is None or child.job.state is not JobState.ACTIVE or child.job.suspended == suspend:
+        return _start(children, run, step, manifest, now, hold)
+    child = attempts.latest(children, run.digest, step)
+    if child is not None and child.job.state is JobState.ACTIVE and not child.job.deleting:
+        return _held_or_let_go(state, child, hold)
+    return Pursuit(state, look_again_seconds=state.look_again_seconds if isinstance(state, Waiting) else None)
+
+
+def _held_or_let_go(state: State, child: Child, hold: Hold) -> Pursuit:
+    """A Job that Kueue or a person holds is left alone."""
+    job = child.job
+    if hold.wanted and not job.suspended and not isinstance(state, attempts.Done):
+        living = any(pod.phase in ("Pending", "Running") for pod in child.pods)
+        return Pursuit(Suspended(stopping=living), afterwards=(SuspendJob(job.name, job.uid, True),))
+    if not isinstance(state, Suspended) or hold.wanted:
         return Pursuit(state)
-    return Pursuit(state, (SuspendJob(child.job.name, child.job.uid, suspend),))
+    if hold.ours:
+        return Pursuit(state, (SuspendJob(job.name, job.uid, False),))
+    return Pursuit(Suspended(state.stopping, by_others=True))
 
 
-def _start(children: Children, run: Run, manifest: Callable[[int], Manifest], now: datetime, suspend: bool) -> Pursuit:
-    if suspend:
+def _start(
+    children: Children, run: Run, step: Step, manifest: Callable[[int], Manifest], now: datetime, hold: Hold
+) -> Pursuit:
+    stray = _stray(children, run, step)
+    if stray is not None:
+        message = f"Pod {stray.name} of a Job that is gone still works; the next one starts when it has ended."
+        return Pursuit(Waiting(Reason.RETRYING, message))
+    if hold.wanted:
         return Pursuit(Suspended(stopping=False))
     left = lifecycle.pause_left(run, now)
     if left > 0:
-        message = f"Attempt {run.attempt} starts at {run.not_before}."
-        return Pursuit(Waiting(Reason.RETRYING, message), look_again_seconds=left)
-    wanted = manifest(run.attempt)
-    name = wanted["metadata"]["name"]
-    if name in children.conflicts:
-        return Pursuit(_name_conflict(name))
-    return Pursuit(Absent(), (CreateChild(wanted),))
+        return Pursuit(Paused(left), look_again_seconds=left)
+    creation = create(children, run, manifest(run.attempt), now)
+    if creation.conflict is not None:
+        return Pursuit(creation.conflict)
+    waiting = creation.obstacle and Waiting(creation.obstacle.reason, creation.obstacle.message)
+    return Pursuit(waiting or Absent(), creation.actions, look_again_seconds=creation.look_again_seconds)
 
 
-def _name_conflict(name: str) -> Broken:
-    message = f"A Job named {name} exists and was not made for this resource: delete or rename it."
-    return Broken(Reason.NAME_CONFLICT, message, retry=False)
+def _stray(children: Children, run: Run, step: Step) -> PodView | None:
+    """Two pods of one step would write to the same folder."""
+    mine = (pod for pod in children.strays if pod.owned.run == run.digest and pod.owned.step is step)
+    return next(mine, None)
 
 
 def superseded_jobs(children: Children, run: str) -> tuple[Action, ...]:
@@ -73,19 +101,23 @@ def superseded_jobs(children: Children, run: str) -> tuple[Action, ...]:
 
 
 def progress_of(child: Child | None) -> Progress | None:
-    """What the pod last said of itself."""
+    """What the pod last said of itself; None where that makes no sense."""
     event = child.progress if child is not None else None
     if event is None:
         return None
-    percentage = min(100, 100 * event.step // event.steps) if event.steps else 0
-    return Progress(
-        percentage=percentage,
-        step=event.step,
-        steps=event.steps,
-        eta=duration(event.eta_seconds) if event.eta_seconds is not None else None,
-        loss=event.loss,
-        stage=event.stage,
-    )
+    seconds = event.eta_seconds
+    known = seconds is not None and math.isfinite(seconds)
+    try:
+        return Progress(
+            percentage=min(100, 100 * event.step // event.steps) if event.steps else 0,
+            step=event.step,
+            steps=event.steps,
+            eta=duration(seconds) if seconds is not None and known else None,
+            loss=event.loss,
+            stage=event.stage,
+        )
+    except ValidationError:
+        return None
 
 
 def duration(seconds: float) -> str:

@@ -11,9 +11,9 @@ from finetune_api.fields import ApiModel
 from finetune_api.group import NAMES, RERUN_ANNOTATION
 from finetune_api.runs import Run
 from finetune_operator.plan.actions import Action, EmitEvent, WriteStatus
-from finetune_operator.plan.attempts import Broken
 from finetune_operator.plan.conditions import Wanted, merge
 from finetune_operator.plan.lifecycle import Course
+from finetune_operator.plan.outcomes import Broken
 from finetune_operator.views import AnyResource
 
 
@@ -38,6 +38,9 @@ class Report:
         return self.phase.value == "Succeeded"
 
 
+CHANGE_PENDING = " The spec was changed; a new run starts when this one ends."
+
+
 def wanted_conditions(report: Report) -> Iterable[Wanted]:
     """The kind's aspects, then Complete, and what kstatus knows: Reconciling until validated, Stalled at the end."""
     yield from report.aspects
@@ -57,10 +60,19 @@ def attempt_follows(run: Run) -> str:
 
 def failure_report(resource: AnyResource, phase: StrEnum, broken: Broken, validated: bool) -> Report:
     """The end, with the way back: an edited spec starts again by itself, mended content has to be told."""
-    target = f"{NAMES[resource.key.kind].short} {resource.key.name}"
+    target = f"-n {resource.key.namespace} {NAMES[resource.key.kind].short} {resource.key.name}"
     again = f"kubectl annotate {target} {RERUN_ANNOTATION}=$(date +%s) --overwrite"
     message = f"{broken.message}\nTo try again when it is mended: change the spec, or: {again}"
     return Report(phase, broken.reason, message, validated=validated)
+
+
+def still(status: Any, phase: StrEnum, validated: bool) -> Report:
+    """What was told before, while nothing new can be said: the cause of a pause is worth more than its length."""
+    complete = next((item for item in status.conditions if item.type == ConditionType.COMPLETE), None)
+    if complete is None or complete.reason == Reason.SPEC_CHANGE_PENDING:
+        message = complete.message.removesuffix(CHANGE_PENDING) if complete is not None else ""
+        return Report(phase, Reason.RETRYING, message, validated=validated)
+    return Report(phase, Reason(complete.reason), complete.message, validated=validated)
 
 
 def told(
@@ -75,8 +87,7 @@ def told(
     """One status write, and one Event when the phase changed."""
     before: Any = resource.status
     if course.change_pending and not (report.failed or report.succeeded):
-        message = f"{report.message} The spec was changed; a new run starts when this one ends."
-        report = replace(report, reason=Reason.SPEC_CHANGE_PENDING, message=message)
+        report = replace(report, reason=Reason.SPEC_CHANGE_PENDING, message=report.message + CHANGE_PENDING)
     conditions = merge(before.conditions, wanted_conditions(report), resource.generation, now)
     written = status.model_copy(
         update={
@@ -92,10 +103,24 @@ def told(
     return (*event, WriteStatus(written))
 
 
+def acknowledged(resource: AnyResource) -> tuple[Action, ...]:
+    """A resource that has ended, and whose spec was edited in a way that starts nothing: the same for what it is now.
+    Without it, kstatus waits for ever."""
+    status: Any = resource.status
+    if status.observed_generation == resource.generation:
+        return ()
+    generation = {"observed_generation": resource.generation}
+    conditions = tuple(item.model_copy(update=generation) for item in status.conditions)
+    return (WriteStatus(status.model_copy(update={**generation, "conditions": conditions})),)
+
+
 def _event(resource: AnyResource, run: Run, report: Report) -> EmitEvent:
+    """The resource's version is part of its name: a reconcile that is repeated says it once, a phase that comes back
+    is told again."""
+    version = str(resource.resource_version)
     return EmitEvent(
         reason=report.phase.value if not report.failed else report.reason.value,
         message=report.message,
         warning=report.failed,
-        about=(resource.uid, run.digest, str(run.attempt), report.phase.value),
+        about=(resource.uid, run.digest, str(run.attempt), report.phase.value, version),
     )

@@ -6,6 +6,10 @@ from finetune_operator.views import Child, PodView
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 GPU_RESOURCE = "nvidia.com/gpu"
+FAILED_CREATE = "FailedCreate"
+QUOTA = "exceeded quota"
+STARTING = "The pod is being started."
+"""The same words until it runs: each other word would be one more write."""
 
 
 def cause(child: Child, pod: PodView | None) -> tuple[Reason, str]:
@@ -13,23 +17,38 @@ def cause(child: Child, pod: PodView | None) -> tuple[Reason, str]:
     if pod is None:
         return _no_pod(child)
     if pod.deleting:
-        return Reason.PREEMPTED, f"Pod {pod.name} is being ended: {pod.disruption or 'it was deleted'}."
+        return replaced(pod)
     if pod.unschedulable:
         return _unschedulable(pod)
     if pod.waiting_reason in IMAGE_REASONS:
         return Reason.WAITING_FOR_IMAGE, f"The image cannot be pulled: {pod.waiting_message or pod.waiting_reason}"
     if pod.waiting_reason in CONFIG_REASONS:
         return Reason.STARTING, f"The container cannot start: {pod.waiting_message or pod.waiting_reason}"
-    if child.warning is not None and child.warning.reason != "FailedCreate":
+    if child.warning is not None and child.warning.reason != FAILED_CREATE:
         return Reason.WAITING_FOR_VOLUME, f"A volume cannot be mounted: {child.warning.message}"
-    return Reason.STARTING, f"Pod {pod.name} is starting" + (f" on node {pod.node}." if pod.node else ".")
+    return Reason.STARTING, STARTING
+
+
+def replaced(pod: PodView) -> tuple[Reason, str]:
+    """A pod that was ended from outside, and whose Job makes another one."""
+    lost = "taint" in pod.disruption.lower()
+    why = pod.disruption or "it was told to stop"
+    message = f"Pod {pod.name} was ended ({why}); another one follows and goes on from the last checkpoint."
+    return Reason.NODE_LOST if lost else Reason.PREEMPTED, message
+
+
+def refused(message: str) -> tuple[Reason, str]:
+    """What the API server says when it does not take an object."""
+    if QUOTA in message:
+        return Reason.WAITING_FOR_QUOTA, f"The namespace's quota does not allow it yet: {message}"
+    return Reason.POD_REFUSED, f"It was refused: {message}"
 
 
 def _no_pod(child: Child) -> tuple[Reason, str]:
-    if child.warning is None or child.warning.reason != "FailedCreate":
-        return Reason.STARTING, "The Job was made; its pod follows."
+    if child.warning is None or child.warning.reason != FAILED_CREATE:
+        return Reason.STARTING, STARTING
     message = child.warning.message
-    if "exceeded quota" in message:
+    if QUOTA in message:
         return Reason.WAITING_FOR_QUOTA, f"The namespace's quota does not allow the pod yet: {message}"
     return Reason.POD_REFUSED, f"The pod was refused: {message}"
 

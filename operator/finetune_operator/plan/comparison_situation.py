@@ -1,0 +1,85 @@
+"""What the parts of a Comparison's plan share: what is observed, the run that it is about, and what is bound to it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from finetune_api.comparison import CandidateStatus, ComparisonSpec, ComparisonStatus
+from finetune_api.group import Step
+from finetune_api.runs import Run
+from finetune_operator.manifests import orders, volumes
+from finetune_operator.observed import ObservedComparison
+from finetune_operator.plan import attempts
+from finetune_operator.plan.attempts import State
+from finetune_operator.plan.lifecycle import Course
+from finetune_operator.views import EvaluationResource, FineTunedModelResource, FineTuneJobResource
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One reconcile's working set."""
+
+    observed: ObservedComparison
+    course: Course[ComparisonSpec, ComparisonStatus]
+    now: datetime
+
+    @property
+    def run(self) -> Run:
+        return self.course.run
+
+    @property
+    def spec(self) -> ComparisonSpec:
+        return self.course.spec
+
+    @property
+    def status(self) -> ComparisonStatus:
+        return self.course.status
+
+    @property
+    def candidate(self) -> CandidateStatus:
+        """The candidate as far as it is resolved."""
+        name = self.spec.candidates[0].fine_tune_job
+        known = next((item for item in self.status.candidates if item.fine_tune_job == name), None)
+        return known or CandidateStatus(fine_tune_job=name)
+
+    @property
+    def job(self) -> FineTuneJobResource | None:
+        """The FineTuneJob that bears the candidate's name now."""
+        name = self.candidate.fine_tune_job
+        return next((job for job in self.observed.jobs if job.key.name == name), None)
+
+    @property
+    def model(self) -> FineTunedModelResource | None:
+        name = self.candidate.fine_tuned_model
+        return next((model for model in self.observed.models if model.key.name == name), None)
+
+    @property
+    def evaluation_names(self) -> tuple[str, str] | None:
+        """The Evaluations of baseline and candidate, once they are bound."""
+        baseline, tuned = self.status.baseline_evaluation, self.candidate.evaluation
+        return (baseline, tuned) if baseline is not None and tuned is not None else None
+
+    @property
+    def folder(self) -> str:
+        return orders.run_folder(self.observed.comparison, self.run.digest)
+
+    @property
+    def claim(self) -> str:
+        return volumes.artifacts_claim(self.spec.artifacts, self.observed.settings.default_artifacts_claim)
+
+    def evaluation(self, name: str | None) -> EvaluationResource | None:
+        return next((item for item in self.observed.evaluations if item.key.name == name), None)
+
+    def state(self, step: Step) -> State:
+        return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)
+
+    def having(self, candidate: CandidateStatus, **fields: Any) -> "Situation":
+        """The same with more of the status known."""
+        return self._with(candidates=(candidate,), **fields)
+
+    def forgetting_the_candidate(self) -> "Situation":
+        return self._with(candidates=(), baseline_evaluation=None)
+
+    def _with(self, **fields: Any) -> "Situation":
+        status = self.status.model_copy(update=fields)
+        return replace(self, course=replace(self.course, status=status))

@@ -1,0 +1,26 @@
+"""What a finished comparison is told as: a line for the columns, a sentence for people."""
+
+from finetune_api.comparison import CandidateStatus
+from finetune_api.runs import Summary
+from finetune_api.verdicts import Verdict
+
+
+def summary(candidate: CandidateStatus) -> Summary:
+    overall = candidate.overall
+    if overall is None:
+        return Summary(verdict=candidate.verdict)
+    return Summary(base=overall.base, tuned=overall.tuned, delta=overall.delta, verdict=candidate.verdict)
+
+
+def passed(candidate: CandidateStatus) -> bool:
+    return all(gate.passed for gate in candidate.gates)
+
+
+def sentence(candidate: CandidateStatus) -> str:
+    verdict = candidate.verdict or Verdict.INCONCLUSIVE
+    words = f"{candidate.fine_tune_job} against its baseline: {verdict.value}"
+    if candidate.overall is not None:
+        overall = candidate.overall
+        words += f" ({overall.base} to {overall.tuned}, 95% interval {overall.lower} to {overall.upper})"
+    failed = [gate.gate.value + (f" {gate.task}" if gate.task else "") for gate in candidate.gates if not gate.passed]
+    return f"{words}. Gates not passed: {', '.join(failed)}." if failed else f"{words}."

@@ -1,0 +1,96 @@
+"""Now and then, what is known is compared with what there is. After a gap a watch lists what is left, and does not tell
+what was deleted meanwhile: a Job that is gone would be waited for, for ever."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_api.group import API_VERSION, MANAGER, Kind, Label
+from finetune_operator.cache import Cache
+from finetune_operator.cluster import ApiError, Cluster
+from finetune_operator.intake import Intake
+from finetune_operator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OURS = f"{Label.MANAGED_BY.value}={MANAGER}"
+"""Selects the Jobs and pods that the operator made."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What there was of one kind at one moment."""
+
+    namespace: str
+    """Empty for all."""
+    uids: frozenset[str]
+    resource_version: int
+
+    def lacks(self, namespace: str, uid: str, resource_version: int) -> bool:
+        """Whether an object that is known must have been deleted; one that was made since may be missing."""
+        listed = self.namespace in ("", namespace)
+        return listed and uid not in self.uids and resource_version <= self.resource_version
+
+
+class Relist:
+    """Lists everything that is watched, and forgets what is not there any more."""
+
+    def __init__(self, cache: Cache, cluster: Cluster, intake: Intake, settings: Settings) -> None:
+        self._cache = cache
+        self._cluster = cluster
+        self._intake = intake
+        self._interval = settings.relist_seconds
+        self._namespaces = settings.namespaces or ("",)
+
+    async def repeat(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                await self.once()
+            except (ApiError, OSError) as error:
+                log.warning("cannot list what there is: %s; again in %.0f s", error, self._interval)
+
+    async def once(self) -> None:
+        for namespace in self._namespaces:
+            for kind in Kind:
+                await self._resources(kind, namespace)
+            await self._pods(namespace)
+            await self._jobs(namespace)
+
+    async def _resources(self, kind: Kind, namespace: str) -> None:
+        def take(body: Mapping[str, Any]) -> None:
+            self._intake.resource(kind, body)
+
+        inventory = await self._inventory(API_VERSION, kind.value, namespace, "", take)
+        for key in self._cache.all_keys():
+            known = self._cache.resource(key) if key.kind is kind else None
+            if known is not None and inventory.lacks(key.namespace, known.uid, known.resource_version):
+                self._intake.forget(known, key, known.uid)
+
+    async def _jobs(self, namespace: str) -> None:
+        inventory = await self._inventory("batch/v1", "Job", namespace, OURS, self._intake.job)
+        for job in self._cache.all_jobs():
+            if inventory.lacks(job.namespace, job.uid, job.resource_version):
+                self._intake.forget_job(job)
+
+    async def _pods(self, namespace: str) -> None:
+        inventory = await self._inventory("v1", "Pod", namespace, OURS, self._intake.pod)
+        for pod in self._cache.all_pods():
+            if inventory.lacks(pod.namespace, pod.uid, pod.resource_version):
+                self._intake.forget_pod(pod)
+
+    async def _inventory(
+        self, api_version: str, kind: str, namespace: str, selector: str, take: Callable[[Mapping[str, Any]], None]
+    ) -> Inventory:
+        """Page by page, so that only the views of many objects are ever in memory."""
+        uids: set[str] = set()
+        version = 0
+        async for page in self._cluster.pages(api_version, kind, namespace, selector):
+            version = page.resource_version
+            for body in page.items:
+                uids.add(body["metadata"]["uid"])
+                take(body)
+        return Inventory(namespace, frozenset(uids), version)
