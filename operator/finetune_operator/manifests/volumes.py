@@ -23,29 +23,29 @@ class Mounts:
     config_maps: frozenset[str] = frozenset()
 
     def volumes(self) -> list[dict[str, Any]]:
-        claims = [_claim_volume(f"claim-{index}", name) for index, name in enumerate(sorted(self.claims))]
-        maps = [
-            {"name": f"configmap-{index}", "configMap": {"name": name}}
-            for index, name in enumerate(sorted(self.config_maps))
+        """One volume a claim: a pod that names the same claim in two volumes never starts."""
+        claims = [
+            {"name": volume, "persistentVolumeClaim": {"claimName": claim}}
+            for claim, volume in self._claim_volumes().items()
         ]
-        written = {"name": "artifacts", "persistentVolumeClaim": {"claimName": self.artifacts}}
-        return [written, *claims, *maps, {"name": "tmp", "emptyDir": {}}]
+        maps = [{"name": volume, "configMap": {"name": name}} for name, volume in self._map_volumes().items()]
+        return [*claims, *maps, {"name": "tmp", "emptyDir": {}}]
 
     def volume_mounts(self) -> list[dict[str, Any]]:
-        claims = [
-            _read_only(f"claim-{index}", f"{CLAIMS_MOUNT}/{name}") for index, name in enumerate(sorted(self.claims))
-        ]
-        maps = [
-            _read_only(f"configmap-{index}", f"{CONFIG_MAPS_MOUNT}/{name}")
-            for index, name in enumerate(sorted(self.config_maps))
-        ]
-        written = {"name": "artifacts", "mountPath": ARTIFACTS_MOUNT}
+        """The artifacts claim is mounted twice where it also holds an input: to be written to, and to be read only."""
+        volumes = self._claim_volumes()
+        written = {"name": volumes[self.artifacts], "mountPath": ARTIFACTS_MOUNT}
+        claims = [_read_only(volumes[claim], f"{CLAIMS_MOUNT}/{claim}") for claim in sorted(self.claims)]
+        maps = [_read_only(volume, f"{CONFIG_MAPS_MOUNT}/{name}") for name, volume in self._map_volumes().items()]
         return [written, *claims, *maps, {"name": "tmp", "mountPath": "/tmp"}]
 
+    def _claim_volumes(self) -> dict[str, str]:
+        """Name of each claim's volume."""
+        inputs = sorted(self.claims - {self.artifacts})
+        return {self.artifacts: "artifacts"} | {claim: f"claim-{index}" for index, claim in enumerate(inputs)}
 
-def _claim_volume(name: str, claim: str) -> dict[str, Any]:
-    """The claim itself is not mounted read-only: the same one may be the artifacts claim, mounted beside it."""
-    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+    def _map_volumes(self) -> dict[str, str]:
+        return {name: f"configmap-{index}" for index, name in enumerate(sorted(self.config_maps))}
 
 
 def _read_only(name: str, path: str) -> dict[str, Any]:

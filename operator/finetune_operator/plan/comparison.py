@@ -178,7 +178,7 @@ def _tell(situation: Situation, report: Report, pursuit: Pursuit) -> Plan:
     return Plan((*pursuit.actions, *actions, *pursuit.afterwards), pursuit.look_again_seconds)
 
 
-def _told(situation: Situation, report: Report, *, run: Run, **fields: Any) -> tuple[Action, ...]:
+def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -> tuple[Action, ...]:
     valid = True if report.validated else (False if report.failed else None)
     evaluated = report.phase is Phase.COMPARING or report.succeeded
     aspects = (

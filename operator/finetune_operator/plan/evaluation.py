@@ -188,12 +188,12 @@ def _suspended(held: Suspended, queued: Phase, *, validated: bool) -> Report:
     return Report(Phase.SUSPENDED, Reason.SUSPENDED, message, validated=validated)
 
 
-def _tell(situation: Situation, report: Report, pursuit: Pursuit, **fields: Any) -> Plan:
+def _tell(situation: Situation, report: Report, pursuit: Pursuit, /, **fields: Any) -> Plan:
     actions = _told(situation, report, run=situation.run, **fields)
     return Plan((*pursuit.actions, *actions, *pursuit.afterwards), pursuit.look_again_seconds)
 
 
-def _told(situation: Situation, report: Report, *, run: Run, **fields: Any) -> tuple[Action, ...]:
+def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -> tuple[Action, ...]:
     scheduled = report.phase is Phase.EVALUATING or report.succeeded
     valid = True if report.validated else (False if report.failed else None)
     aspects = (

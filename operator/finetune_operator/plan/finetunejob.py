@@ -242,12 +242,12 @@ def _after_the_end(situation: Situation) -> Plan:
     return Plan((*following.actions, *actions), following.look_again_seconds)
 
 
-def _tell(situation: Situation, report: Report, pursuit: Pursuit, **fields: Any) -> Plan:
+def _tell(situation: Situation, report: Report, pursuit: Pursuit, /, **fields: Any) -> Plan:
     actions = _told(situation, report, run=situation.run, **fields)
     return Plan((*pursuit.actions, *actions, *pursuit.afterwards), pursuit.look_again_seconds)
 
 
-def _told(situation: Situation, report: Report, *, run: Run, **fields: Any) -> tuple[Action, ...]:
+def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -> tuple[Action, ...]:
     report = replace(report, aspects=tuple(_aspects(situation, report)))
     return told(situation.observed.job, situation.status, run, report, situation.now, situation.course, **fields)
 

@@ -82,9 +82,11 @@ def told(
     report: Report,
     now: datetime,
     course: Course[Any, Any],
+    /,
     **fields: Any,
 ) -> tuple[Action, ...]:
-    """One status write, and one Event when the phase changed."""
+    """One status write, and one Event when the phase changed. `fields` are those of the status; one of them may well be
+    called like a parameter: a Comparison has a report."""
     before: Any = resource.status
     if course.change_pending and not (report.failed or report.succeeded):
         report = replace(report, reason=Reason.SPEC_CHANGE_PENDING, message=report.message + CHANGE_PENDING)
