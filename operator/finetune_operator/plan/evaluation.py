@@ -196,8 +196,9 @@ def _tell(situation: Situation, report: Report, pursuit: Pursuit, /, **fields: A
 def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -> tuple[Action, ...]:
     scheduled = report.phase is Phase.EVALUATING or report.succeeded
     valid = True if report.validated else (False if report.failed else None)
+    sound = (Reason.CONTENT_RESOLVED, "Model and suite are sound.")
     aspects = (
-        Wanted(ConditionType.VALIDATED, valid, Reason.CONTENT_RESOLVED if valid else report.reason, report.message),
+        Wanted(ConditionType.VALIDATED, valid, *(sound if valid else (report.reason, report.message))),
         Wanted(ConditionType.SCHEDULED, scheduled, Reason.RUNNING if scheduled else report.reason, report.message),
         Wanted(ConditionType.EVALUATED, report.succeeded, report.reason, report.message),
     )

@@ -31,31 +31,35 @@ class GatePolicy:
 
 def minimum_improvement(percent: Decimal, sample: OverallSample, overall: TaskResult) -> GateResult:
     """Whether the tuned score is surely more than that many percent above the base's."""
-    if not overall.inference.is_sufficient:
-        return GateResult(MINIMUM_IMPROVEMENT, False, f"too little data to tell: {overall.message}")
     share = float(percent) / 100
     if overall.base == 0:
-        low, unit = overall.inference.low - share, "points, as the base scores 0 and has no percentage"
+        bound, limit, unit = overall.inference.low, share, "points, as the base scores 0 and has no percentage"
     else:
-        low, unit = _low_over(sample, share), "percent"
-    passed = low > 0
-    word = "above" if passed else "not above"
+        bound, limit, unit = _low_over(sample, share), 0.0, "percent"
+    passed = overall.inference.is_sufficient and bound > limit
+    word = "above" if bound > limit else "not above"
     message = f"the lower end of the 95% interval is {word} an improvement of {percent} {unit}"
-    return GateResult(MINIMUM_IMPROVEMENT, passed, message)
+    if not overall.inference.is_sufficient:
+        message = f"too little data to tell: {overall.message}"
+    return GateResult(MINIMUM_IMPROVEMENT, None, passed, bound, limit, message)
 
 
 def must_not_regress(suite: model.Suite, result: TaskResult | PerplexityResult) -> GateResult:
     """Whether the task surely lost no more than the margin; the interval is the unadjusted one."""
-    margin = result.margin if isinstance(result, PerplexityResult) else suite.margin
+    limit = -(result.margin if isinstance(result, PerplexityResult) else suite.margin)
+    passed, message = _is_kept(result, limit)
     name = f"{MUST_NOT_REGRESS}: {result.name}"
+    return GateResult(name, result.name, passed, result.inference.low, limit, message)
+
+
+def _is_kept(result: TaskResult | PerplexityResult, limit: float) -> tuple[bool, str]:
     if result.reason is VerdictReason.IDENTICAL:
-        return GateResult(name, True, result.message)
+        return True, result.message
     if not result.inference.is_sufficient:
-        return GateResult(name, False, f"too little data to tell: {result.message}")
-    passed = result.inference.low > -margin
+        return False, f"too little data to tell: {result.message}"
+    passed = result.inference.low > limit
     word = "above" if passed else "not above"
-    message = f"the lower end of the 95% interval, {result.inference.low:+.3f}, is {word} {-margin:g}"
-    return GateResult(name, passed, message)
+    return passed, f"the lower end of the 95% interval, {result.inference.low:+.3f}, is {word} {limit:g}"
 
 
 def judge_gates(

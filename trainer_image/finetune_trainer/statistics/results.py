@@ -65,10 +65,13 @@ class PerplexityResult:
 
 @dataclass(frozen=True)
 class GateResult:
-    """Whether one condition for using the candidate is met."""
+    """Whether one condition for using the candidate is met: whether the bound lies above the limit."""
 
     name: str
+    task: str | None
     passed: bool
+    bound: float
+    limit: float
     message: str
 
 

@@ -1,0 +1,64 @@
+"""Fixtures for all tests of the trainer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules, wherever pytest was started
+
+from workplaces import MakeWorkplace, Workplace, eps_rows, make_tiny_model
+
+from finetune_trainer.stopping import STOP
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_libraries() -> None:
+    """One thread is fastest for a tiny model, and nothing asks the network."""
+    os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a Llama with 2 layers and random weights, its tokenizer and its chat template. Not to be changed."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_tiny_model(folder)
+    return folder
+
+
+@pytest.fixture
+def make_workplace(tmp_path: Path, tiny_model: Path) -> MakeWorkplace:
+    """Several workplaces side by side, each with 40 examples."""
+
+    def make(name: str) -> Workplace:
+        place = Workplace(tmp_path / name, tiny_model)
+        place.write_rows(eps_rows(40))
+        return place
+
+    return make
+
+
+@pytest.fixture
+def workplace(make_workplace: MakeWorkplace) -> Workplace:
+    return make_workplace("workplace")
+
+
+@pytest.fixture
+def own_model(workplace: Workplace) -> Path:
+    """A copy of the tiny model that the workplace uses, to be changed at will."""
+    folder = workplace.root / "models" / "own"
+    shutil.copytree(workplace.model, folder)
+    workplace.model = folder
+    return folder
+
+
+@pytest.fixture
+def stop_request() -> Iterator[None]:
+    """Puts the process's stop request back, whatever a test did with it."""
+    yield
+    STOP.requested = False

@@ -1,0 +1,129 @@
+"""Carries out one order: `python3 -m finetune_trainer` in a pod, `... run order.json` by hand."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from finetune_api.conditions import Reason
+from finetune_api.exit_codes import ExitCode
+from finetune_api.orders import ORDER_VARIABLE, Order, parse_order
+from finetune_api.results import Failure
+from finetune_trainer.failures import TrainerFailure, UserError
+from finetune_trainer.reporting import Reporter
+from finetune_trainer.steps import carry_out
+from finetune_trainer.stopping import STOP
+from finetune_trainer.storage_errors import as_storage_failure
+from finetune_trainer.termination import report_result
+
+_DESCRIPTION = f"""\
+Prepares, trains, evaluates and compares: one order, one step.
+
+Without arguments the order is read from the environment variable {ORDER_VARIABLE}.
+Events are printed to stdout, one JSON object a line; the last line is the result."""
+
+_EPILOG = """\
+exit codes: 0 done, 1 a defect of the trainer, 2 dataset, model or spec are wrong, 3 a volume or device failed,
+4 told to stop, 5 out of GPU memory, 6 the loss is not finite"""
+
+_LIBRARY_SETTINGS = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    # Threads that wait sleep: on CPUs shared with others, waiting in a loop makes a step many times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+}
+"""Read by libraries when they are imported; what the pod's environment says goes first."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    for name, value in _LIBRARY_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    options = _parser().parse_args(arguments)
+    STOP.listen()
+    if options.command == "import-gguf":
+        exit_code: int = import_module("finetune_trainer.import_gguf").main(options.arguments)
+        return exit_code
+    return run_order(options.order if options.command == "run" else None)
+
+
+def run_order(path: Path | None) -> int:
+    """Carries out the order of a file, or else of the environment; always leaves a result."""
+    order: Order | None = None
+    try:
+        order = _read_order(path)
+        report_result(carry_out(order, Reporter()))
+        return ExitCode.DONE
+    except Exception as error:
+        return _fail(error, order)
+
+
+def _fail(error: Exception, order: Order | None) -> int:
+    failure = _as_trainer_failure(error, order)
+    if failure is not None:
+        report_result(failure.to_failure())
+        return failure.exit_code
+    traceback.print_exception(error)
+    message = f"a defect of the trainer, traceback in the pod's log: {type(error).__name__}: {error}"
+    report_result(Failure(reason=Reason.INTERNAL_ERROR, message=message))
+    return ExitCode.DEFECT
+
+
+def _as_trainer_failure(error: Exception, order: Order | None) -> TrainerFailure | None:
+    if isinstance(error, TrainerFailure):
+        return error
+    storage_failure = None if order is None else as_storage_failure(error, Path(order.directory))
+    if storage_failure is not None:
+        # The cause, for whoever reads the log; the result says what to do about it.
+        traceback.print_exception(error)
+    return storage_failure
+
+
+def _read_order(path: Path | None) -> Order:
+    try:
+        return parse_order(_order_text(path))
+    except ValidationError as error:
+        details = [": ".join((*map(str, item["loc"]), item["msg"])) for item in error.errors()]
+        message = f"the order is not one that this version of the trainer understands: {details[0]}"
+        raise UserError(Reason.ORDER_INVALID, message, errors=details) from error
+
+
+def _order_text(path: Path | None) -> str:
+    if path is not None:
+        try:
+            return path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(Reason.ORDER_INVALID, f"the order cannot be read: {error}") from error
+    text = os.environ.get(ORDER_VARIABLE)
+    if not text:
+        message = f"no order: set the environment variable {ORDER_VARIABLE}, or name a file: run order.json"
+        raise UserError(Reason.ORDER_INVALID, message)
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m finetune_trainer",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    run = commands.add_parser("run", help="carry out the order of a file")
+    run.add_argument("order", type=Path, help="JSON document, as the environment variable would hold it")
+    gguf = commands.add_parser("import-gguf", help="turn a GGUF file into a model folder", add_help=False)
+    gguf.add_argument("arguments", nargs=argparse.REMAINDER)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""What a comparison found, in the words and decimals of the API."""
+
+from __future__ import annotations
+
+from finetune_api.comparison import (
+    CandidateStatus,
+    Cost,
+    Effect,
+    GateName,
+    GateOutcome,
+    ParseFailures,
+    PerplexityEffect,
+    TaskEffect,
+)
+from finetune_trainer import figures
+from finetune_trainer.statistics.results import ComparisonResult, GateResult, PerplexityResult, TaskResult
+
+
+def candidate_status(fine_tune_job: str, result: ComparisonResult, cost: Cost | None) -> CandidateStatus:
+    """Everything that the Comparison's status says of the candidate and the trainer knows."""
+    return CandidateStatus(
+        fine_tune_job=fine_tune_job,
+        verdict=result.verdict,
+        overall=Effect(**_effect(result.overall)),
+        tasks=tuple(_task_effect(task) for task in result.tasks),
+        perplexity=_perplexity_effect(result),
+        gates=tuple(_gate_outcome(gate) for gate in result.gates),
+        cost=cost,
+    )
+
+
+def _effect(result: TaskResult) -> dict[str, object]:
+    relative = result.relative_percent
+    return {
+        "n": result.examples,
+        "groups": result.inference.groups,
+        "base": figures.score(result.base),
+        "tuned": figures.score(result.tuned),
+        "delta": figures.difference(result.difference),
+        "delta_percent": None if relative is None else figures.percent(relative),
+        "lower": figures.difference(result.inference.low),
+        "upper": figures.difference(result.inference.high),
+        "p": figures.probability(result.inference.p),
+        "verdict": result.verdict,
+        "reason": result.reason,
+    }
+
+
+def _task_effect(result: TaskResult) -> TaskEffect:
+    p_holm = result.inference.p if result.p_holm is None else result.p_holm
+    return TaskEffect(
+        **_effect(result),
+        name=result.name,
+        title=result.title,
+        p_holm=figures.probability(p_holm),
+        parse_failures=ParseFailures(base=result.base_unparsable, tuned=result.tuned_unparsable),
+        became_parsable=figures.difference(result.parse_split.became_parsable),
+        became_right=figures.difference(result.parse_split.became_right),
+    )
+
+
+def _perplexity_effect(result: ComparisonResult) -> PerplexityEffect | None:
+    """The guardrail that is nearest to being broken, should a suite have several."""
+    if not result.guardrails:
+        return None
+    nearest = min(result.guardrails, key=lambda each: each.inference.low + each.margin)
+    return _as_growth(nearest)
+
+
+def _as_growth(result: PerplexityResult) -> PerplexityEffect:
+    """The statistics count a gain as positive; here a positive difference means more nats, which is worse."""
+    return PerplexityEffect(
+        documents=result.documents,
+        base=figures.score(result.base),
+        tuned=figures.score(result.tuned),
+        delta=figures.difference(-result.inference.estimate),
+        lower=figures.difference(-result.inference.high),
+        upper=figures.difference(-result.inference.low),
+    )
+
+
+def _gate_outcome(gate: GateResult) -> GateOutcome:
+    return GateOutcome(
+        gate=GateName.MIN_IMPROVEMENT if gate.task is None else GateName.MUST_NOT_REGRESS,
+        task=gate.task,
+        passed=gate.passed,
+        bound=figures.difference(gate.bound),
+        limit=figures.difference(gate.limit),
+    )

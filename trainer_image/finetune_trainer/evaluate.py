@@ -1,0 +1,155 @@
+"""The evaluate step from top to bottom: check what is evaluated, ask, score, write the predictions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetune_api.conditions import Reason
+from finetune_api.group import Step
+from finetune_api.orders import EvaluateOrder
+from finetune_api.quantization import Precision
+from finetune_api.results import EvaluateResult
+from finetune_trainer.artifacts import find_complete, staged_step
+from finetune_trainer.evaluation.content import EvaluationContent, content_of, precision_for
+from finetune_trainer.evaluation.examination import Batch, Examiner, batches_of
+from finetune_trainer.evaluation.likelihood import window_length
+from finetune_trainer.evaluation.loading import load_subject
+from finetune_trainer.evaluation.partial import PartialPredictions
+from finetune_trainer.evaluation.questions import (
+    QuestionTask,
+    TextTask,
+    context_length,
+    encode_questions,
+    encode_texts,
+    load_questions,
+)
+from finetune_trainer.evaluation.record import PREDICTIONS_FILE, record_of
+from finetune_trainer.evaluation.scores import overall_score, task_scores
+from finetune_trainer.evaluation.subject import KnownBases, Subject, find_subject
+from finetune_trainer.failures import UserError
+from finetune_trainer.reporting import Reporter
+from finetune_trainer.scoring.predictions import ScoredPrediction
+from finetune_trainer.stopping import STOP
+from finetune_trainer.suites.model import LoadedSuite
+from finetune_trainer.tokenization import Tokenizer
+from finetune_trainer.train.devices import Device, choose_device
+
+
+@dataclass(frozen=True)
+class _Examination:
+    """What is asked of whom."""
+
+    order: EvaluateOrder
+    suite: LoadedSuite
+    subject: Subject
+    tokenizer: Tokenizer
+    content: EvaluationContent
+    device: Device
+
+    @property
+    def context(self) -> int | None:
+        return context_length(self.subject.base.config)
+
+    @property
+    def window(self) -> int:
+        return window_length(self.context)
+
+    @property
+    def precision(self) -> Precision:
+        return precision_for(self.device.is_gpu)
+
+
+def run(order: EvaluateOrder, reporter: Reporter) -> EvaluateResult:
+    """Asks the model all questions, or finds that this was done."""
+    directory = Path(order.directory)
+    found = find_complete(directory, Step.EVALUATE, order.digest)
+    if isinstance(found, EvaluateResult):
+        return found
+    examination = _prepare(order, reporter)
+    # Answers of another number format are other answers, though the evaluation is the same.
+    partial = PartialPredictions(directory, f"{order.digest} {examination.precision}")
+    _ask(examination, partial, reporter)
+    result = _write(examination, partial)
+    partial.remove()
+    return result
+
+
+def _prepare(order: EvaluateOrder, reporter: Reporter) -> _Examination:
+    device = choose_device(order.gpus)
+    suite = load_questions(order.suite)
+    subject = find_subject(order.model, KnownBases(reporter))
+    tokenizer = subject.tokenizer()
+    content = content_of(subject, tokenizer, suite, order.decoding)
+    if content.digest != order.digest:
+        raise UserError(
+            Reason.CONTENT_CHANGED,
+            f"model or suite changed since the evaluation was prepared: they have digest {content.digest}, expected "
+            f"{order.digest}. Restore the files, or make a new Evaluation or Comparison of the new ones",
+        )
+    return _Examination(order, suite, subject, tokenizer, content, device)
+
+
+def _ask(examination: _Examination, partial: PartialPredictions, reporter: Reporter) -> None:
+    """All questions that have no prediction yet. A stop ends the work after the batch that is going on."""
+    batches = [batch for task in _tasks(examination) for batch in batches_of(task)]
+    waiting = [batch for batch in batches if not partial.predictions.keys() >= set(batch.ids)]
+    if not waiting:
+        return
+    reporter.stage("loading the model")
+    model = load_subject(examination.subject, examination.precision, examination.device)
+    end_tokens = examination.subject.end_tokens(examination.tokenizer)
+    examiner = Examiner(model, examination.tokenizer, end_tokens, examination.window)
+    reporter.stage("answering")
+    with STOP.deferred():
+        _work_off(waiting, examiner, partial, reporter, sum(len(batch.ids) for batch in batches))
+
+
+def _work_off(
+    waiting: Sequence[Batch], examiner: Examiner, partial: PartialPredictions, reporter: Reporter, examples: int
+) -> None:
+    began, work_left = time.monotonic(), sum(batch.work for batch in waiting)
+    done, work_done = examples - sum(len(batch.ids) for batch in waiting), 0
+    reporter.progress(done, examples)
+    for batch in waiting:
+        STOP.raise_if_requested(f"{done} of {examples} answers are kept")
+        batch_began = time.monotonic()
+        partial.append(batch.carry_out(examiner), time.monotonic() - batch_began)
+        done, work_done, work_left = done + len(batch.ids), work_done + batch.work, work_left - batch.work
+        seconds_left = (time.monotonic() - began) / work_done * work_left
+        reporter.progress(done, examples, eta_seconds=seconds_left)
+
+
+def _tasks(examination: _Examination) -> list[QuestionTask | TextTask]:
+    suite, tokenizer, decoding = examination.suite, examination.tokenizer, examination.order.decoding
+    return [
+        encode_questions(suite, task, tokenizer, decoding, examination.context)
+        if task.is_scored
+        else encode_texts(suite, task, tokenizer)
+        for task in suite.suite.tasks
+    ]
+
+
+def _write(examination: _Examination, partial: PartialPredictions) -> EvaluateResult:
+    predictions = _in_order(examination.suite, partial)
+    order, suite = examination.order, examination.suite.suite
+    result = EvaluateResult(
+        digest=order.digest,
+        score=f"{overall_score(suite, predictions):.4f}",
+        tasks=task_scores(suite, predictions),
+        seconds=f"{partial.seconds:.1f}",
+    )
+    record = record_of(examination.content, suite, examination.precision, examination.device.name, examination.window)
+    with staged_step(Path(order.directory), Step.EVALUATE) as staged:
+        (staged.path / PREDICTIONS_FILE).write_text("".join(each.to_line() + "\n" for each in predictions))
+        record.write(staged.path)
+        committed = staged.commit(result, order.digest)
+    return committed if isinstance(committed, EvaluateResult) else result
+
+
+def _in_order(suite: LoadedSuite, partial: PartialPredictions) -> list[ScoredPrediction]:
+    """By task and example as in the suite, so that the same answers make the same file."""
+    predictions = partial.predictions
+    return [predictions[example.id] for task in suite.suite.tasks for example in suite.examples[task.name]]

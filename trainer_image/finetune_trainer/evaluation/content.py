@@ -1,0 +1,60 @@
+"""What an evaluation is named by: everything that its answers and scores follow from."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from finetune_api.evaluation import Decoding
+from finetune_api.quantization import Precision, Quantization
+from finetune_trainer.digests import document_digest
+from finetune_trainer.evaluation.subject import Subject
+from finetune_trainer.scoring.scorers import SCORING_VERSION
+from finetune_trainer.suites.digest import suite_digest
+from finetune_trainer.suites.model import LoadedSuite
+from finetune_trainer.tokenization import Tokenizer
+
+CONTENT_VERSION = 1
+"""Raised whenever the same content may give other answers than before."""
+PRECISION_RULE = "float32 on a CPU, bfloat16 on a GPU"
+"""On a CPU, bfloat16 answers depend on what else is in the batch (15 of 72 answers of SmolLM2-135M differ between
+batches of 8 and 32, none in float32). A GPU is bought for bfloat16, and the batches are the same in every run."""
+_SAMPLE_QUESTION = "What is asked?"
+
+
+class EvaluationContent(BaseModel):
+    """The parts of the digest. Two evaluations with the same parts are the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    version: int = CONTENT_VERSION
+    base_model: str
+    adapter: str | None
+    quantization: Quantization
+    suite: str
+    decoding: Decoding
+    scoring: str = SCORING_VERSION
+    prompt: str
+    """Digest of the tokens of a sample question: of the chat template, and of how it is filled."""
+    precision_rule: str = PRECISION_RULE
+
+    @property
+    def digest(self) -> str:
+        return document_digest(self.model_dump(mode="json", by_alias=True))
+
+
+def content_of(subject: Subject, tokenizer: Tokenizer, suite: LoadedSuite, decoding: Decoding) -> EvaluationContent:
+    """What evaluating this model on this suite is named by."""
+    return EvaluationContent(
+        base_model=subject.base_digest,
+        adapter=subject.adapter_digest,
+        quantization=subject.quantization,
+        suite=suite_digest(suite),
+        decoding=decoding,
+        prompt=document_digest(tokenizer.encode_question(_SAMPLE_QUESTION)),
+    )
+
+
+def precision_for(is_gpu: bool) -> Precision:
+    """The number format, by the rule above."""
+    return Precision.BFLOAT16 if is_gpu else Precision.FLOAT32

@@ -1,0 +1,77 @@
+"""Failures by whose fault they are. Each knows its exit code; `__main__` turns it into the step's result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from finetune_api.conditions import Reason
+from finetune_api.exit_codes import ExitCode
+from finetune_api.results import ERRORS_IN_STATUS, Failure
+
+
+class TrainerFailure(Exception):  # noqa: N818  (it becomes the `Failure` that is reported)
+    """A step that did not end well, with a message that says what to do."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.DEFECT
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        errors: Sequence[str] = (),
+        error_count: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.errors = tuple(errors)
+        self.error_count = len(self.errors) if error_count is None else error_count
+
+    def to_failure(self) -> Failure:
+        return Failure(
+            reason=self.reason,
+            message=self.message,
+            errors=self.errors[:ERRORS_IN_STATUS],
+            error_count=self.error_count,
+        )
+
+
+class UserError(TrainerFailure):
+    """The dataset, the model, the suite or the spec is wrong: trying again changes nothing."""
+
+    exit_code = ExitCode.USER
+
+
+class InfrastructureError(TrainerFailure):
+    """A volume or a device let the step down: trying again may help."""
+
+    exit_code = ExitCode.INFRASTRUCTURE
+
+
+class StoppedError(TrainerFailure):
+    """The step was told to stop; what it had is kept."""
+
+    exit_code = ExitCode.STOPPED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.PREEMPTED, message)
+
+
+class MemoryExhausted(TrainerFailure):
+    """The device's memory did not suffice; smaller micro-batches may fit."""
+
+    exit_code = ExitCode.GPU_OUT_OF_MEMORY
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.OUT_OF_MEMORY, message)
+
+
+class NonFiniteLoss(TrainerFailure):
+    """The loss, a gradient or a weight is no finite number."""
+
+    exit_code = ExitCode.NON_FINITE_LOSS
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.NON_FINITE_LOSS, message)

@@ -1,0 +1,175 @@
+"""Checks dataset and base model, splits, counts tokens, plans: everything that can fail before a GPU is asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from finetune_api.conditions import Reason
+from finetune_api.finetunejob import DatasetSummary
+from finetune_api.group import Step
+from finetune_api.orders import Location, PrepareTrainingOrder
+from finetune_api.results import PrepareTrainingResult, TrainResult
+from finetune_trainer.artifacts import find_complete, order_identity, staged_step
+from finetune_trainer.base_model import BaseModel, base_model_digest, check_base_model
+from finetune_trainer.dataset.counting import CountsByLine, count_examples, total
+from finetune_trainer.dataset.problems import refuse_problems
+from finetune_trainer.dataset.reading import NotJsonLinesError, ReadDataset, read_dataset
+from finetune_trainer.dataset.shapes import Shape
+from finetune_trainer.dataset.splitting import Split, canonical_lines, copies, split
+from finetune_trainer.failures import UserError
+from finetune_trainer.locations import resolve_file, resolve_folder
+from finetune_trainer.planning import make_plan, resolve_method
+from finetune_trainer.reporting import Reporter
+from finetune_trainer.target_modules import check_target_modules
+from finetune_trainer.tokenization import Tokenizer
+from finetune_trainer.training_identity import training_identity
+
+TRAIN_FILE = "train.jsonl"
+VALIDATION_FILE = "validation.jsonl"
+REPORT_FILE = "dataset_report.json"
+PLAN_FILE = "plan.json"
+
+
+def run(order: PrepareTrainingOrder, reporter: Reporter) -> PrepareTrainingResult:
+    """Prepares, or finds that this was done; either way says whether the training itself was."""
+    directory = Path(order.directory)
+    identity = order_identity(order)
+    found = find_complete(directory, Step.PREPARE, identity)
+    if not isinstance(found, PrepareTrainingResult):
+        found = _prepare(order, directory, identity, reporter)
+    return found.model_copy(update={"trained": _find_trained(order, found)})
+
+
+def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, reporter: Reporter) -> PrepareTrainingResult:
+    _check_what_is_asked_for(order)
+    model = _checked_model(order)
+    tokenizer = Tokenizer.load(model.folder)
+    dataset = _read(order.dataset, reporter)
+    _check_fits(dataset, tokenizer, model)
+    counts = _counted(order, dataset, tokenizer, reporter)
+    parts = split(dataset.examples, Decimal(order.validation_fraction), order.training.seed)
+    learnt_from = total(parts.train, counts)
+    result = PrepareTrainingResult(
+        dataset=_summary(parts, counts),
+        plan=make_plan(order, len(parts.train), learnt_from.longest),
+        base_model_digest=base_model_digest(model, reporter),
+    )
+    return _write(directory, identity, result, parts, _report(dataset, parts, counts))
+
+
+def _find_trained(order: PrepareTrainingOrder, prepared: PrepareTrainingResult) -> TrainResult | None:
+    identity = training_identity(prepared, order.lora, order.training)
+    found = find_complete(Path(order.directory), Step.TRAIN, identity)
+    return found if isinstance(found, TrainResult) else None
+
+
+def _check_what_is_asked_for(order: PrepareTrainingOrder) -> None:
+    resolve_method(order.method, order.quantization)
+    if order.gpus > 1:
+        raise UserError(Reason.ORDER_INVALID, "spec.resources.gpus: a training uses one GPU at most; set 1 (or 0)")
+
+
+def _checked_model(order: PrepareTrainingOrder) -> BaseModel:
+    folder = resolve_folder(order.base_model, Reason.MODEL_INVALID)
+    model = check_base_model(folder, order.base_model.manifest_field)
+    check_target_modules(order.lora.target_modules, model.shapes)
+    return model
+
+
+def _read(location: Location, reporter: Reporter) -> ReadDataset:
+    path = resolve_file(location, Reason.DATASET_INVALID)
+    reporter.stage("reading the dataset")
+    size = path.stat().st_size
+    try:
+        return read_dataset(path, lambda done: reporter.progress(done >> 10, size >> 10))
+    except NotJsonLinesError as error:
+        raise UserError(Reason.DATASET_INVALID, f"{location.manifest_field}: {error}") from error
+    except PermissionError as error:
+        message = f"{location.manifest_field}: '{location.path}' may not be read; let every user read it (chmod a+r)"
+        raise UserError(Reason.DATASET_INVALID, message) from error
+
+
+def _check_fits(dataset: ReadDataset, tokenizer: Tokenizer, model: BaseModel) -> None:
+    if dataset.shape is Shape.MESSAGES and not tokenizer.has_chat_template:
+        raise UserError(
+            Reason.MODEL_INVALID,
+            "the dataset has the shape messages, but the model has no chat template (chat_template.jinja): take its "
+            "instruction-tuned form, or write the dataset as prompt/completion",
+        )
+    if model.embedded_tokens is not None and tokenizer.largest_token_id >= model.embedded_tokens:
+        raise UserError(
+            Reason.MODEL_INVALID,
+            f"the tokenizer has tokens up to {tokenizer.largest_token_id}, the model only {model.embedded_tokens}: "
+            "tokenizer.json belongs to another model",
+        )
+
+
+def _counted(
+    order: PrepareTrainingOrder, dataset: ReadDataset, tokenizer: Tokenizer, reporter: Reporter
+) -> CountsByLine:
+    """Counts of the good lines; ends with UserError when there are bad ones, or none at all."""
+    reporter.stage("counting tokens")
+    examples = dataset.examples
+    counts, problems = count_examples(
+        examples,
+        tokenizer,
+        order.training.sequence_length,
+        lambda done: reporter.progress(done, len(examples)),
+    )
+    refuse_problems(
+        (*dataset.problems, *problems),
+        lines=len(examples) + len(dataset.problems),
+        directory=Path(order.directory),
+        manifest_field=order.dataset.manifest_field,
+        reporter=reporter,
+    )
+    if not examples:
+        raise UserError(
+            Reason.DATASET_INVALID,
+            f"{order.dataset.manifest_field}: '{order.dataset.path}' has no examples: "
+            "give one JSON object a line, of the shape " + ", ".join(Shape),
+        )
+    return counts
+
+
+def _summary(parts: Split, counts: CountsByLine) -> DatasetSummary:
+    everything = total((*parts.train, *parts.validation), counts)
+    learnt_from = total(parts.train, counts)
+    return DatasetSummary(
+        digest=parts.digest,
+        train=len(parts.train),
+        validation=len(parts.validation),
+        train_tokens=learnt_from.tokens,
+        trainable_tokens=learnt_from.trainable,
+        longest=everything.longest,
+        truncated=everything.truncated,
+    )
+
+
+def _report(dataset: ReadDataset, parts: Split, counts: CountsByLine) -> dict[str, Any]:
+    """What the status has no room for."""
+    return {
+        "shape": dataset.shape,
+        "examples": len(dataset.examples),
+        "copies": copies(dataset.examples),
+        "train": {"examples": len(parts.train), **asdict(total(parts.train, counts))},
+        "validation": {"examples": len(parts.validation), **asdict(total(parts.validation, counts))},
+        "truncatedLines": [line for line, count in sorted(counts.items()) if count.truncated],
+        "validationLines": [numbered.line for numbered in parts.validation],
+    }
+
+
+def _write(
+    directory: Path, identity: str, result: PrepareTrainingResult, parts: Split, report: dict[str, Any]
+) -> PrepareTrainingResult:
+    with staged_step(directory, Step.PREPARE) as staged:
+        (staged.path / TRAIN_FILE).write_text(canonical_lines(parts.train))
+        (staged.path / VALIDATION_FILE).write_text(canonical_lines(parts.validation))
+        (staged.path / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        (staged.path / PLAN_FILE).write_text(json.dumps(result.plan.to_manifest(), indent=2) + "\n")
+        staged.commit(result, identity)
+    return result

@@ -1,0 +1,171 @@
+"""The page: all that the template shows, worked out before it is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from finetune_api.comparison import Cost
+from finetune_trainer.report import wording
+from finetune_trainer.report.answers import changed_answers
+from finetune_trainer.report.findings import Findings
+from finetune_trainer.report.forest_plot import forest_plot
+from finetune_trainer.report.provenance import provenance
+from finetune_trainer.report.table import lines
+from finetune_trainer.statistics.power import CHANGED, minimum_detectable_effect, overall_minimum_detectable_effect
+from finetune_trainer.statistics.results import GateResult, PerplexityResult, TaskResult
+from finetune_trainer.suites.model import OVERALL
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Of one task: answers that could not be read, and where the difference comes from."""
+
+    title: str
+    n: int
+    base_unreadable: int
+    tuned_unreadable: int
+    became_readable: str
+    became_right: str
+
+
+@dataclass(frozen=True)
+class Guardrail:
+    """How well raw text is still predicted."""
+
+    title: str
+    documents: int
+    base: str
+    tuned: str
+    delta: str
+    interval: str
+    margin: str
+    held: bool
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate in words, and what decided."""
+
+    what: str
+    why: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Detectable:
+    """The smallest true difference that is found in four cases of five."""
+
+    title: str
+    n: int
+    points: str
+
+
+def render(findings: Findings, written: str) -> str:
+    """The report as one HTML document that needs nothing else."""
+    return _environment().get_template("report.html.j2").render(_content(findings, written))
+
+
+def _content(findings: Findings, written: str) -> dict[str, Any]:
+    result = findings.result
+    return {
+        "findings": findings,
+        "result": result,
+        "suite": findings.suite.suite,
+        "written": written,
+        "headline": wording.headline(findings),
+        "evidence": wording.evidence(result),
+        "doubt": wording.doubt(result),
+        "gates_in_a_word": wording.gates_in_a_word(result),
+        "baseline_name": wording.baseline_name(findings),
+        "caveats": wording.caveats(findings),
+        "lines": lines(result),
+        "plot": forest_plot((*result.tasks, result.overall), findings.suite.suite.margin),
+        "readings": [_reading(task) for task in (*result.tasks, result.overall)],
+        "gates": [_gate(gate, findings) for gate in result.gates],
+        "guardrails": [_guardrail(each) for each in result.guardrails],
+        "detectable": detectable(findings),
+        "changed_share": f"{CHANGED:.0%}",
+        "cost": _cost(findings.cost),
+        "answers": changed_answers(findings),
+        "provenance": provenance(findings),
+    }
+
+
+def detectable(findings: Findings) -> list[Detectable]:
+    """Of each task, and of the overall score."""
+    numbers = findings.examples
+    found = [
+        Detectable(task.title, numbers[task.name], _points(minimum_detectable_effect(numbers[task.name])))
+        for task in findings.suite.suite.scored_tasks
+    ]
+    overall = overall_minimum_detectable_effect(findings.suite.suite, numbers)
+    return [*found, Detectable(OVERALL, sum(numbers.values()), _points(overall))]
+
+
+def _points(effect: float) -> str:
+    return f"{100 * effect:.1f}"
+
+
+def _reading(task: TaskResult) -> Reading:
+    return Reading(
+        title=task.title,
+        n=task.examples,
+        base_unreadable=task.base_unparsable,
+        tuned_unreadable=task.tuned_unparsable,
+        became_readable=f"{task.parse_split.became_parsable:+.3f}",
+        became_right=f"{task.parse_split.became_right:+.3f}",
+    )
+
+
+def _gate(gate: GateResult, findings: Findings) -> Gate:
+    if gate.task is None:
+        return Gate("overall score surely improved enough", gate.message, gate.passed)
+    return Gate(f"{findings.suite.suite.task(gate.task).title} surely not worse", gate.message, gate.passed)
+
+
+def _guardrail(result: PerplexityResult) -> Guardrail:
+    """Turned around: the statistics count a gain as positive, nats per byte are better when there are fewer."""
+    found = result.inference
+    return Guardrail(
+        title=result.title,
+        documents=result.documents,
+        base=f"{result.base:.3f}",
+        tuned=f"{result.tuned:.3f}",
+        delta=f"{-found.estimate:+.3f}",
+        interval=f"[{-found.high:+.3f}, {-found.low:+.3f}]",
+        margin=f"{result.margin:g}",
+        held=result.held,
+    )
+
+
+def _cost(cost: Cost | None) -> list[tuple[str, str]]:
+    """Hours and energy of the training; what was not measured says so."""
+    if cost is None:
+        return [("training", "not known to this comparison")]
+    energy = cost.energy_note or "not measured" if cost.energy_kwh is None else f"{cost.energy_kwh} kWh"
+    return [("training time", _duration(cost.training_hours)), ("GPU energy", energy)]
+
+
+def _duration(hours: str) -> str:
+    minutes = float(Decimal(hours) * 60)
+    return f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Everything is escaped: titles, answers and questions come from files that anybody may have written."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

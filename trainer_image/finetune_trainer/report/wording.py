@@ -1,0 +1,94 @@
+"""The verdict in sentences."""
+
+from __future__ import annotations
+
+from finetune_api.quantization import Quantization
+from finetune_api.verdicts import Verdict, VerdictReason
+from finetune_trainer import figures
+from finetune_trainer.evaluation.finished import FinishedEvaluation
+from finetune_trainer.report.findings import Findings
+from finetune_trainer.statistics.results import ComparisonResult
+
+
+def baseline_name(findings: Findings) -> str:
+    return "its base model" if findings.share_a_base_model else "the baseline"
+
+
+def headline(findings: Findings) -> str:
+    """The verdict in one sentence."""
+    candidate, baseline = findings.candidate.name, baseline_name(findings)
+    suite = findings.suite.suite
+    match findings.result.verdict:
+        case Verdict.IMPROVED:
+            return f"{candidate} answers the {suite.name} suite better than {baseline}."
+        case Verdict.REGRESSED:
+            return f"{candidate} answers the {suite.name} suite worse than {baseline}."
+        case Verdict.NO_DIFFERENCE if findings.result.reason is VerdictReason.IDENTICAL:
+            return f"{candidate} gives the same answers as {baseline}, byte for byte."
+        case Verdict.NO_DIFFERENCE:
+            return f"{candidate} is as good as {baseline}: a difference beyond {suite.margin:g} is ruled out."
+        case _:
+            return f"Whether {candidate} is better than {baseline} cannot be told."
+
+
+def evidence(result: ComparisonResult) -> str:
+    """The overall figures that the verdict rests on, in one sentence."""
+    overall = result.overall
+    relative = overall.relative_percent
+    percent = "" if relative is None else f" ({figures.percent(relative)}%)"
+    found = overall.inference
+    return (
+        f"Overall score {overall.base:.2f} before, {overall.tuned:.2f} after: {overall.difference:+.2f}{percent}, "
+        f"with a 95% interval from {found.low:+.2f} to {found.high:+.2f}."
+    )
+
+
+def doubt(result: ComparisonResult) -> str | None:
+    """Why nothing could be said, where nothing could."""
+    return f"The reason: {result.overall.message}." if result.verdict is Verdict.INCONCLUSIVE else None
+
+
+def gates_in_a_word(result: ComparisonResult) -> str:
+    failed = [gate for gate in result.gates if not gate.passed]
+    if not result.gates:
+        return "no gate was asked for"
+    if not failed:
+        return "the gate is passed" if len(result.gates) == 1 else f"all {len(result.gates)} gates are passed"
+    return f"{len(failed)} of {len(result.gates)} gates not passed"
+
+
+def caveats(findings: Findings) -> list[str]:
+    """What the verdict is about, and what it is not."""
+    found = findings.result.overall.inference
+    statements = [
+        "This adapter, not this recipe: it was trained once, with one seed. Training again may come out otherwise.",
+        f"The form that was scored: {_form(findings.candidate)}. In another form the answers may differ.",
+        f"These questions: {findings.result.overall.examples} examples from {found.groups} groups "
+        f"(by {found.grouping}) of the suite {findings.suite.suite.name}, version {findings.suite.suite.version}.",
+        "Whether the base model saw such texts in its pretraining is unknown.",
+        "How many comparisons have looked at this suite before is not counted; each look makes it less independent.",
+    ]
+    return statements + _differences_beside_the_adapter(findings)
+
+
+def _form(evaluation: FinishedEvaluation) -> str:
+    content, precision = evaluation.record.content, evaluation.record.precision
+    is_quantized = content.quantization is not Quantization.NONE
+    kept = f"{content.quantization}, computed in {precision}" if is_quantized else precision
+    adapter = "" if content.adapter is None else ", adapter beside it, not merged"
+    return f"base model in {kept}{adapter}"
+
+
+def _differences_beside_the_adapter(findings: Findings) -> list[str]:
+    """Where more than the adapter differs, the difference is not the adapter's alone."""
+    one, other = findings.baseline.record, findings.candidate.record
+    statements = []
+    if one.content.base_model != other.content.base_model:
+        statements.append("Candidate and baseline have different base models: the difference is not fine-tuning alone.")
+    if (one.content.quantization, one.precision) != (other.content.quantization, other.precision):
+        statements.append(
+            f"The baseline was scored in another form ({_form(findings.baseline)}): part of the difference may be that."
+        )
+    if one.versions != other.versions:
+        statements.append("The two models were evaluated with different versions of the libraries (see below).")
+    return statements

@@ -1,0 +1,40 @@
+"""Which linear layers a model has, told from the names of its weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from finetune_api.conditions import Reason
+from finetune_trainer.failures import UserError
+from finetune_trainer.safetensors_headers import Shapes
+
+ALL_LINEAR = "all-linear"
+"""Given alone, it stands for every linear layer but the output layer."""
+_WEIGHT = ".weight"
+_IN_A_LAYER = re.compile(r"\.\d+\.")
+
+
+def check_target_modules(wanted: Sequence[str], shapes: Shapes) -> None:
+    """UserError (OrderInvalid) when the model has no such layers, with those that it has."""
+    if tuple(wanted) == (ALL_LINEAR,):
+        return
+    linear = [name.removesuffix(_WEIGHT) for name, shape in shapes.items() if _is_linear(name, shape)]
+    missing = [target for target in wanted if not any(_matches(name, target) for name in linear)]
+    if missing:
+        there = sorted({name.rpartition(".")[2] for name in linear})
+        raise UserError(
+            Reason.ORDER_INVALID,
+            f"spec.lora.targetModules: the model has no linear layer called {', '.join(missing)}; "
+            f"it has {', '.join(there)} (or give {ALL_LINEAR} alone)",
+        )
+
+
+def _is_linear(name: str, shape: tuple[int, ...]) -> bool:
+    """Matrices in the repeated layers: not embeddings, not the output layer, not norms."""
+    return len(shape) == 2 and name.endswith(_WEIGHT) and _IN_A_LAYER.search(name) is not None
+
+
+def _matches(name: str, target: str) -> bool:
+    """As peft decides it."""
+    return name == target or name.endswith(f".{target}")

@@ -1,0 +1,1 @@
+"""Trains an adapter as `prepare` planned, from the last complete checkpoint if there is one."""

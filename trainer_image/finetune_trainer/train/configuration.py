@@ -1,0 +1,65 @@
+"""The settings of the libraries that train, each chosen on purpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from peft import LoraConfig
+from trl import SFTConfig
+
+from finetune_api.finetunejob import Lora, Training
+from finetune_trainer.target_modules import ALL_LINEAR
+from finetune_trainer.train.devices import Device
+from finetune_trainer.train.portions import Portions
+
+WARM_UP = 0.05
+"""Share of the steps in which the learning rate rises."""
+LARGEST_GRADIENT_NORM = 1.0
+
+
+def sft_config(training: Training, portions: Portions, device: Device, folder: Path) -> SFTConfig:
+    """Settings of the training loop; checkpoints go to `folder`."""
+    return SFTConfig(
+        output_dir=str(folder),
+        num_train_epochs=training.epochs,
+        per_device_train_batch_size=portions.micro_batch_size,
+        per_device_eval_batch_size=portions.micro_batch_size,
+        gradient_accumulation_steps=portions.accumulation,
+        learning_rate=float(training.learning_rate),
+        lr_scheduler_type="cosine",
+        warmup_steps=WARM_UP,
+        max_grad_norm=LARGEST_GRADIENT_NORM,
+        seed=training.seed,
+        # The examples come as tokens and labels, already cut: one tokenization for prepare, train and evaluate.
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        # Every step's loss is kept with the checkpoint.
+        logging_strategy="steps",
+        logging_steps=1,
+        include_num_input_tokens_seen="non_padding",
+        save_strategy="steps",
+        save_steps=training.checkpoint_every_steps,
+        eval_strategy="no",
+        # On a GPU the adapter's 32-bit weights compute in bfloat16; a CPU gains nothing by that.
+        bf16=device.is_gpu,
+        # Trades a third of the speed for memory, which a CPU has enough of.
+        activation_checkpointing=device.is_gpu,
+        gradient_checkpointing=device.is_gpu,
+        use_cpu=not device.is_gpu,
+        dataloader_pin_memory=device.is_gpu,
+        disable_tqdm=True,
+        report_to="none",
+        push_to_hub=False,
+    )
+
+
+def lora_config(lora: Lora) -> LoraConfig:
+    targets = list(lora.target_modules)
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=float(lora.dropout),
+        target_modules=ALL_LINEAR if targets == [ALL_LINEAR] else targets,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )

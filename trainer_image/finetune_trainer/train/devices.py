@@ -1,0 +1,53 @@
+"""What the training computes on, and how much memory that took."""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+
+import torch
+
+from finetune_api.conditions import Reason
+from finetune_api.orders import COMPUTE_VARIABLE
+from finetune_trainer.failures import InfrastructureError
+
+_CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU, or the CPU."""
+
+    name: str
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.name != _CPU
+
+    @property
+    def bus_id(self) -> str | None:
+        """Where the GPU sits, as NVML names it; None for the CPU. (CUDA's numbering is not NVML's.)"""
+        if not self.is_gpu:
+            return None
+        properties = torch.cuda.get_device_properties(self.name)
+        return f"{properties.pci_domain_id:08x}:{properties.pci_bus_id:02x}:{properties.pci_device_id:02x}.0"
+
+    def peak_memory_bytes(self) -> int:
+        """Most memory in use so far: what was reserved on the GPU, or the process's own."""
+        if self.is_gpu:
+            return int(torch.cuda.max_memory_reserved(self.name))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def choose_device(gpus: int) -> Device:
+    """The GPU that was asked for. Falling back to the CPU by itself would take days and look like progress."""
+    if gpus == 0 or os.environ.get(COMPUTE_VARIABLE) == _CPU:
+        return Device(_CPU)
+    if not torch.cuda.is_available():
+        raise InfrastructureError(
+            Reason.DEVICE_FAILED,
+            "a GPU was asked for, but the container sees none that CUDA can use: check the node's driver and device "
+            "plugin (nvidia-smi on the node), or set spec.resources.gpus: 0 to compute on the CPU",
+        )
+    return Device("cuda:0")

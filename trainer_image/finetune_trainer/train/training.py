@@ -1,0 +1,107 @@
+"""A training from top to bottom: check, learn, write the adapter and what it took."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from finetune_api.conditions import Reason
+from finetune_api.finetunejob import TrainingSummary
+from finetune_api.group import Step
+from finetune_api.orders import TrainOrder
+from finetune_api.results import PrepareTrainingResult, TrainResult
+from finetune_trainer.artifacts import staged_step
+from finetune_trainer.base_model import base_model_digest, check_base_model
+from finetune_trainer.digests import folder_digest
+from finetune_trainer.failures import UserError
+from finetune_trainer.locations import resolve_folder
+from finetune_trainer.reporting import Reporter
+from finetune_trainer.timestamps import utc_now
+from finetune_trainer.train.checkpoints import Checkpoints
+from finetune_trainer.train.devices import choose_device
+from finetune_trainer.train.energy import meter_for
+from finetune_trainer.train.learning import Assignment, Learnt, learn
+from finetune_trainer.train.ledger import Ledger
+from finetune_trainer.train.portions import portions_for
+
+ADAPTER_FOLDER = "adapter"
+LOSSES_FILE = "losses.jsonl"
+_MODEL_CARD = "README.md"
+
+
+def train(
+    order: TrainOrder, prepared: PrepareTrainingResult, identity: str, checkpoints_folder: Path, reporter: Reporter
+) -> TrainResult:
+    """Learns from the last checkpoint on, and leaves the adapter in the step's folder."""
+    with Ledger(checkpoints_folder) as ledger:
+        device = choose_device(order.gpus)
+        ledger.measure(meter_for(device.bus_id), device.peak_memory_bytes)
+        assignment = Assignment(
+            order=order,
+            prepared=prepared,
+            prepared_folder=Path(order.directory) / Step.PREPARE,
+            model_folder=_unchanged_base_model(order, prepared, reporter),
+            checkpoints=Checkpoints(checkpoints_folder, identity),
+            portions=portions_for(order.training, prepared.plan, checkpoints_folder),
+            device=device,
+        )
+        learnt = learn(assignment, ledger, reporter)
+        return _write(order, identity, learnt, ledger, reporter)
+
+
+def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, reporter: Reporter) -> Path:
+    """The base model's folder, which must still hold what `prepare` saw: the adapter's lineage names its digest."""
+    folder = resolve_folder(order.base_model, Reason.MODEL_INVALID)
+    model = check_base_model(folder, order.base_model.manifest_field)
+    if base_model_digest(model, reporter) != prepared.base_model_digest:
+        raise UserError(
+            Reason.CONTENT_CHANGED,
+            f"{order.base_model.manifest_field}: the base model's files changed after the training was prepared; "
+            "ask for a new run (annotation finetune.dev/rerun)",
+        )
+    return folder
+
+
+def _write(order: TrainOrder, identity: str, learnt: Learnt, ledger: Ledger, reporter: Reporter) -> TrainResult:
+    reporter.stage("writing the adapter")
+    with staged_step(Path(order.directory), Step.TRAIN) as staged:
+        adapter = staged.path / ADAPTER_FOLDER
+        _write_adapter(learnt, adapter, base_model=order.base_model.path)
+        _write_losses(learnt, staged.path / LOSSES_FILE)
+        ledger.write()
+        result = TrainResult(
+            training=_summary(learnt, ledger, folder_digest(adapter)),
+            adapter_path=f"{Step.TRAIN}/{ADAPTER_FOLDER}",
+            finished_at=utc_now(),
+        )
+        committed = staged.commit(result, identity)
+    return committed if isinstance(committed, TrainResult) else result
+
+
+def _write_adapter(learnt: Learnt, folder: Path, *, base_model: str) -> None:
+    """As peft reads it. The base model is named by its path in the volume, not by where it was mounted here."""
+    for configuration in learnt.model.peft_config.values():
+        configuration.base_model_name_or_path = base_model
+    learnt.model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / _MODEL_CARD).unlink(missing_ok=True)
+
+
+def _write_losses(learnt: Learnt, path: Path) -> None:
+    lines = (json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(learnt.losses, start=1))
+    path.write_text("".join(lines))
+
+
+def _summary(learnt: Learnt, ledger: Ledger, adapter_digest: str) -> TrainingSummary:
+    energy = ledger.energy_kilowatt_hours
+    held_out_loss = learnt.validation_loss
+    return TrainingSummary(
+        steps=len(learnt.losses),
+        final_loss=f"{learnt.final_loss:.4f}",
+        validation_loss=None if held_out_loss is None else f"{held_out_loss:.4f}",
+        hours=f"{ledger.hours:.4f}",
+        energy_kwh=None if energy is None else f"{energy:.4f}",
+        energy_note=ledger.energy_note,
+        tokens_per_second=f"{ledger.tokens_per_second:.1f}",
+        peak_memory_bytes=ledger.peak_memory_bytes,
+        adapter_digest=adapter_digest,
+    )

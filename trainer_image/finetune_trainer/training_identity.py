@@ -1,0 +1,23 @@
+"""What a finished training is recognised by: everything that the adapter's weights follow from."""
+
+from __future__ import annotations
+
+from finetune_api.finetunejob import Lora, Training
+from finetune_api.results import PrepareTrainingResult
+from finetune_trainer.digests import document_digest
+
+
+def training_identity(prepared: PrepareTrainingResult, lora: Lora, training: Training) -> str:
+    """Digest of data, model and settings. Not of what only says how the work is cut up: micro-batches, checkpoints,
+    GPUs. So a training that ran out of memory and went on in smaller portions is still found again."""
+    portions = {"micro_batch_size", "checkpoint_every_steps"}
+    return document_digest(
+        {
+            "dataset": prepared.dataset.digest,
+            "baseModel": prepared.base_model_digest,
+            "method": prepared.plan.method,
+            "quantization": prepared.plan.quantization,
+            "lora": lora.model_dump(mode="json", by_alias=True),
+            "training": training.model_dump(mode="json", by_alias=True, exclude=portions),
+        }
+    )
