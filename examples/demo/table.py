@@ -23,6 +23,10 @@ def print_table(comparison: Json) -> None:
     kilowatt_hours = cost.get("energyKWh")
     energy = f"{kilowatt_hours} kWh" if kilowatt_hours is not None else cost.get("energyNote", "not measured")
     print(f"training time {minutes:.1f} min · energy {energy} · verdict {candidate['verdict']}")
+    for gate in candidate.get("gates", []):
+        if not gate["passed"]:
+            name = " ".join(part for part in (gate["gate"], gate.get("task")) if part)
+            print(f"gate not passed: {name} (lower bound {gate['bound']}, limit {gate['limit']})")
 
 
 def effect_row(title: str, effect: Json) -> tuple[str, ...]:

@@ -9,7 +9,12 @@ from localcluster import Cluster, ClusterError
 
 OPERATOR_NAMESPACE = "finetune-system"
 RELEASE = "finetune-operator"
-TEST_VALUES = {"progressIntervalSeconds": 2, "resyncSeconds": 5}
+TEST_VALUES = {
+    "progressIntervalSeconds": 2,
+    "resyncSeconds": 5,
+    "stepResources": {"cpu": "200m", "memory": "1Gi"},
+}
+"""Small and quick: the node has two cores."""
 
 
 def install(cluster: Cluster) -> None:
