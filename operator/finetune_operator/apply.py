@@ -35,6 +35,10 @@ TERMINATING_SECONDS = 2.0
 """The same, where a predecessor of that name is still being deleted."""
 
 
+class OutdatedError(Exception):
+    """The resource is another one than was observed: what else was planned for it is void."""
+
+
 @dataclass(frozen=True)
 class Applier:
     """Carries out actions for one resource, as it was observed."""
@@ -63,7 +67,7 @@ class Applier:
             case EmitEvent():
                 await self._emit(action)
             case WriteStatus(status):
-                return await self._write_status(status.to_manifest())
+                await self._write_status(status.to_manifest())
         return False
 
     def _remember(self, body: Mapping[str, Any]) -> None:
@@ -123,10 +127,9 @@ class Applier:
         answer = await self.cluster.add_owners(Kind.EVALUATION, namespace, name, uid, owners, manager)
         self._remember(answer)
 
-    async def _write_status(self, status: Mapping[str, Any]) -> bool:
-        """Whether the resource turned out to be another one than was observed."""
+    async def _write_status(self, status: Mapping[str, Any]) -> None:
         if status == self.resource.written_status:
-            return False
+            return
         key, version = self.resource.key, self.resource.resource_version
         try:
             answer = await self.cluster.apply_status(key.kind, key.namespace, key.name, version, status)
@@ -134,9 +137,8 @@ class Applier:
             if error.status not in (NOT_FOUND, CONFLICT):
                 raise
             await self._look_again()
-            return True
+            raise OutdatedError from error
         self._remember(answer)
-        return False
 
     async def _look_again(self) -> None:
         """The resource was changed, deleted or made anew, and the watch has not told yet."""

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from finetune_operator.apply import Applier
+from finetune_operator.apply import Applier, OutdatedError
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Cluster
 from finetune_operator.observe import dependents, observe
@@ -85,15 +85,22 @@ class Reconciler:
             return
         now = self._clock()
         decided = plan(observed, now)
-        applier = Applier(resource, self._cluster, self._cache, now)
-        changed = False
-        for action in decided.actions:
-            changed = await applier.carry_out(action) or changed
+        changed = await self._apply(decided, Applier(resource, self._cluster, self._cache, now))
         self._wake_dependents(key, resource)
         if changed:
             self._queue.add(key)
         elif decided.look_again_seconds is not None:
             self._queue.add_after(key, decided.look_again_seconds)
+
+    async def _apply(self, decided: Plan, applier: Applier) -> bool:
+        """Whether there is something new to plan for at once."""
+        changed = False
+        try:
+            for action in decided.actions:
+                changed = await applier.carry_out(action) or changed
+        except OutdatedError:
+            return True
+        return changed
 
     def _wake_dependents(self, key: Key, before: AnyResource) -> None:
         """Our own write is in the cache already; the watch's echo of it may be passed over as old news."""

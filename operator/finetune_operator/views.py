@@ -187,6 +187,10 @@ class Children:
         mine = [item for item in self.items if item.job.owned.run == run and item.job.owned.step == step]
         return tuple(sorted(mine, key=lambda item: item.job.owned.attempt))
 
+    def at(self, run: str, attempt: int) -> tuple[Child, ...]:
+        """The steps of one attempt of a run."""
+        return tuple(item for item in self.items if (item.job.owned.run, item.job.owned.attempt) == (run, attempt))
+
     def attempts(self, run: str) -> int:
         """Number of the latest attempt of a run; 0 when there is none."""
         return max((item.job.owned.attempt for item in self.items if item.job.owned.run == run), default=0)

@@ -107,7 +107,10 @@ def test_fifty_bad_lines_are_counted_and_the_first_five_shown(mistaken: Workbenc
     log = mistaken.kubectl("logs", pod["metadata"]["name"])
     problems = [line for line in log.splitlines() if '"problem"' in line]
     assert len(problems) == 50
-    (report,) = mistaken.volume("artifacts").rglob("prepare-errors.jsonl")
+    job = mistaken.get("finetunejob", "many-bad-lines")
+    assert job is not None
+    folder = mistaken.volume("artifacts") / mistaken.namespace / job["metadata"]["uid"]
+    (report,) = folder.rglob("prepare-errors.jsonl")
     assert len(report.read_text().splitlines()) == 60
 
 

@@ -143,7 +143,8 @@ def _write(examination: _Examination, partial: PartialPredictions) -> EvaluateRe
     )
     record = record_of(examination.content, suite, examination.precision, examination.device.name, examination.window)
     with staged_step(Path(order.directory), Step.EVALUATE) as staged:
-        (staged.path / PREDICTIONS_FILE).write_text("".join(each.to_line() + "\n" for each in predictions))
+        lines = "".join(each.to_line() + "\n" for each in predictions)
+        (staged.path / PREDICTIONS_FILE).write_text(lines, encoding="utf-8")
         record.write(staged.path)
         committed = staged.commit(result, order.digest)
     return committed if isinstance(committed, EvaluateResult) else result

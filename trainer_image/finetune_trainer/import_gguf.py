@@ -150,7 +150,10 @@ def _convert(file: Path, folder: Path) -> None:
                 dtype=torch.bfloat16,
                 quantization_config=transformers.GgufConfig(dequantize=True),
             )
-    except (OSError, ValueError, KeyError, IndexError, AttributeError, NotImplementedError) as error:
+    except TrainerFailure:
+        raise
+    except Exception as error:
+        # The readers raise whatever a damaged file makes them stumble over, struct.error and IndexError included.
         message = f"SOURCE {file.name} cannot be read as a GGUF model of a known architecture: {error or repr(error)}"
         raise _refusal(message) from error
     with _stage("writing safetensors"):

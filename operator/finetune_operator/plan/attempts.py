@@ -13,8 +13,6 @@ from finetune_operator.views import Child, Children, JobState, PodView
 
 LAST_WORD_SECONDS = 20
 """How long a Job may have ended before its pod, which is watched apart, counts as lost."""
-GPU_STEPS = (Step.TRAIN, Step.EVALUATE)
-"""Steps whose result prepare finds again on the volume."""
 
 
 @dataclass(frozen=True)
@@ -67,32 +65,24 @@ State = Absent | Waiting | Paused | Suspended | Running | Done | Broken
 
 
 def state_of(children: Children, run: str, step: Step, attempt: int, now: datetime) -> State:
-    """The state of a step: that of its latest attempt. One that failed counts as none once a later attempt began;
-    one that still works, or that ended well, counts whatever its number."""
-    attempts = [child for child in children.of(run, step) if not _is_outdated(child, children, run, step)]
+    """The state of a step: that of its latest attempt. One that still works counts whatever its number. One that
+    failed counts as none once a later attempt began, and so does what prepare found: it is asked again where the
+    status does not hold its answer."""
+    attempts = children.of(run, step)
     if not attempts:
         return Absent()
     state = _state(attempts[-1], step, now)
-    if not isinstance(state, Broken):
-        return state
-    if attempts[-1].job.owned.attempt < attempt:
+    over = isinstance(state, Broken) or (isinstance(state, Done) and step is Step.PREPARE)
+    if over and attempts[-1].job.owned.attempt < attempt:
         return Absent()
-    again = any(_lost_its_result(child) for child in attempts[:-1])
-    return replace(state, counted=True) if state.result_lost and again else state
+    if isinstance(state, Broken) and state.result_lost:
+        return replace(state, counted=state.counted or any(_lost_its_result(child) for child in attempts[:-1]))
+    return state
 
 
 def latest(children: Children, run: str, step: Step) -> Child | None:
     attempts = children.of(run, step)
     return attempts[-1] if attempts else None
-
-
-def _is_outdated(child: Child, children: Children, run: str, step: Step) -> bool:
-    """A preparation from before a result was lost cannot know of it."""
-    if step is not Step.PREPARE:
-        return False
-    later = (item for gpu_step in GPU_STEPS for item in children.of(run, gpu_step))
-    lost = max((item.job.owned.attempt for item in later if _lost_its_result(item)), default=0)
-    return child.job.owned.attempt <= lost
 
 
 def _lost_its_result(child: Child) -> bool:

@@ -8,7 +8,7 @@ from finetune_operator.plan.comparison_situation import Situation
 from finetune_operator.views import FineTunedModelResource, FineTuneJobResource
 
 SETTLING_SECONDS = 30
-"""How long after the end of a job its model may still be unknown: the two are watched apart."""
+"""How long something that must be there may be unknown before it counts as deleted: kinds are watched apart."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ def resolve(situation: Situation) -> Resolved | Awaited | Lost:
     candidate = situation.candidate
     if candidate.fine_tuned_model is None:
         return _find(situation)
-    if situation.model is None:
-        return Lost(situation, Reason.CANDIDATE_DELETED, f"FineTunedModel {candidate.fine_tuned_model} was deleted.")
-    return Resolved(situation, situation.model)
+    if situation.model is not None:
+        return Resolved(situation, situation.model)
+    message = f"FineTunedModel {candidate.fine_tuned_model} was deleted."
+    return _lost(situation, _finished_at(situation.job), message)
 
 
 def _find(situation: Situation) -> Resolved | Awaited | Lost:
@@ -51,7 +52,7 @@ def _find(situation: Situation) -> Resolved | Awaited | Lost:
     gone = job is None or job.deleting or candidate.uid not in (None, job.uid)
     if gone and candidate.uid is not None:
         message = f"FineTuneJob {candidate.fine_tune_job} was deleted before it left a model."
-        return Lost(situation, Reason.CANDIDATE_DELETED, message)
+        return _lost(situation, situation.run.started_at if job is None else None, message)
     if job is None or gone:
         message = (
             f"FineTuneJob {candidate.fine_tune_job} does not exist in this namespace; waiting for it. "
@@ -59,6 +60,21 @@ def _find(situation: Situation) -> Resolved | Awaited | Lost:
         )
         return Awaited(situation, message)
     return _ask(situation.having(candidate.model_copy(update={"uid": job.uid})), job)
+
+
+def _lost(situation: Situation, known_since: str | None, message: str) -> Awaited | Lost:
+    """What is missing was deleted, unless it is so new that the watch may not have brought it yet."""
+    if known_since is None:
+        return Lost(situation, Reason.CANDIDATE_DELETED, message)
+    settled = datetime.fromisoformat(known_since) + timedelta(seconds=SETTLING_SECONDS)
+    left = (settled - situation.now).total_seconds()
+    if left <= 0:
+        return Lost(situation, Reason.CANDIDATE_DELETED, message)
+    return Awaited(situation, f"Not seen at the moment; making sure that it is so: {message}", left)
+
+
+def _finished_at(job: FineTuneJobResource | None) -> str | None:
+    return job.status.run.finished_at if job is not None and job.status.run is not None else None
 
 
 def _ask(situation: Situation, job: FineTuneJobResource) -> Resolved | Awaited | Lost:
@@ -74,16 +90,5 @@ def _ask(situation: Situation, job: FineTuneJobResource) -> Resolved | Awaited |
     bound = situation.having(situation.candidate.model_copy(update=pinned))
     if bound.model is not None:
         return Resolved(bound, bound.model)
-    left = _settling_seconds(job, situation.now)
-    if left > 0:
-        return Awaited(situation, f"FineTuneJob {name} has just succeeded; its FineTunedModel is on the way.", left)
     message = f"FineTuneJob {name} succeeded, but its FineTunedModel {job.status.fine_tuned_model} was deleted."
-    return Lost(situation, Reason.CANDIDATE_DELETED, message)
-
-
-def _settling_seconds(job: FineTuneJobResource, now: datetime) -> float:
-    finished = job.status.run.finished_at if job.status.run is not None else None
-    if finished is None:
-        return 0.0
-    settled = datetime.fromisoformat(finished) + timedelta(seconds=SETTLING_SECONDS)
-    return (settled - now).total_seconds()
+    return _lost(situation, _finished_at(job), message)

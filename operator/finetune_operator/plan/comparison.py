@@ -44,7 +44,7 @@ def plan(observed: ObservedComparison, now: datetime) -> Plan:
     stale = superseded_jobs(observed.children, course.run.digest)
     ended = course.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
     decided = Plan(acknowledged(observed.comparison)) if ended else _work(situation)
-    return replace(decided, actions=(*stale, *decided.actions))
+    return replace(decided, actions=(*decided.actions, *stale))
 
 
 def _work(situation: Situation) -> Plan:
@@ -99,7 +99,7 @@ def _evaluate(situation: Situation, model: FineTunedModelSpec) -> Plan:
     actions = tuple(action for item in wanted for action in item.actions)
     if shared_evaluations.have_succeeded(both):
         compared = _compare(situation, model)
-        return replace(compared, actions=(*actions, *compared.actions))
+        return replace(compared, actions=(*compared.actions, *actions))
     obstacle = next((item for item in wanted if item.obstacle is not None), None)
     message = "; ".join(shared_evaluations.standing(side) for side in both)
     report = Report(Phase.EVALUATING, Reason.WAITING_FOR_EVALUATIONS, message, validated=True)
@@ -107,7 +107,7 @@ def _evaluate(situation: Situation, model: FineTunedModelSpec) -> Plan:
         report = replace(report, reason=obstacle.obstacle.reason, message=obstacle.obstacle.message)
     progress = shared_evaluations.mean_progress(both)
     standing = _told(situation, report, run=situation.run, progress=progress)
-    return Plan((*actions, *standing), obstacle.look_again_seconds if obstacle is not None else None)
+    return Plan((*standing, *actions), obstacle.look_again_seconds if obstacle is not None else None)
 
 
 def _baseline(situation: Situation, model: FineTunedModelSpec) -> ModelUnderTest:
@@ -175,7 +175,7 @@ def _broken(situation: Situation, broken: Broken, phase: Phase = Phase.COMPARING
 
 def _tell(situation: Situation, report: Report, pursuit: Pursuit) -> Plan:
     actions = _told(situation, report, run=situation.run)
-    return Plan((*pursuit.actions, *actions, *pursuit.afterwards), pursuit.look_again_seconds)
+    return Plan((*pursuit.before, *actions, *pursuit.actions), pursuit.look_again_seconds)
 
 
 def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -> tuple[Action, ...]:

@@ -79,7 +79,7 @@ def plan(observed: ObservedEvaluation, now: datetime) -> Plan:
     stale = superseded_jobs(observed.children, course.run.digest)
     ended = course.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
     decided = Plan(acknowledged(observed.evaluation)) if ended else _work(situation)
-    return replace(decided, actions=(*stale, *decided.actions))
+    return replace(decided, actions=(*decided.actions, *stale))
 
 
 def _work(situation: Situation) -> Plan:
@@ -190,7 +190,7 @@ def _suspended(held: Suspended, queued: Phase, *, validated: bool) -> Report:
 
 def _tell(situation: Situation, report: Report, pursuit: Pursuit, /, **fields: Any) -> Plan:
     actions = _told(situation, report, run=situation.run, **fields)
-    return Plan((*pursuit.actions, *actions, *pursuit.afterwards), pursuit.look_again_seconds)
+    return Plan((*pursuit.before, *actions, *pursuit.actions), pursuit.look_again_seconds)
 
 
 def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -> tuple[Action, ...]:

@@ -80,7 +80,7 @@ def plan(observed: ObservedFineTuneJob, now: datetime) -> Plan:
     situation = Situation(observed, course, now)
     stale = superseded_jobs(observed.children, course.run.digest)
     decided = _after_the_end(situation) if course.status.phase in (Phase.SUCCEEDED, Phase.FAILED) else _work(situation)
-    return replace(decided, actions=(*stale, *decided.actions))
+    return replace(decided, actions=(*decided.actions, *stale))
 
 
 def _work(situation: Situation) -> Plan:
@@ -196,7 +196,7 @@ def _create_model(situation: Situation, trained: TrainResult) -> Plan:
         return Plan(creation.actions)
     phase = situation.status.phase or Phase.PREPARING
     report = Report(phase, creation.obstacle.reason, creation.obstacle.message, validated=True)
-    return Plan((*creation.actions, *_told(situation, report, run=situation.run)), creation.look_again_seconds)
+    return Plan((*_told(situation, report, run=situation.run), *creation.actions), creation.look_again_seconds)
 
 
 def _broken(situation: Situation, broken: Broken) -> Plan:
@@ -239,12 +239,12 @@ def _after_the_end(situation: Situation) -> Plan:
     report = Report(Phase.SUCCEEDED, Reason.TRAINED, complete, validated=True)
     fields = {"comparison": following.name, "summary": following.summary or status.summary}
     actions = _told(situation, report, run=situation.run, **fields)
-    return Plan((*following.actions, *actions), following.look_again_seconds)
+    return Plan((*actions, *following.actions), following.look_again_seconds)
 
 
 def _tell(situation: Situation, report: Report, pursuit: Pursuit, /, **fields: Any) -> Plan:
     actions = _told(situation, report, run=situation.run, **fields)
-    return Plan((*pursuit.actions, *actions, *pursuit.afterwards), pursuit.look_again_seconds)
+    return Plan((*pursuit.before, *actions, *pursuit.actions), pursuit.look_again_seconds)
 
 
 def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -> tuple[Action, ...]:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from finetune_api.fields import ApiModel
+from finetune_api.group import Step
 from finetune_api.runs import PastRun, Run
 from finetune_operator.digests import RELEVANT_FIELDS, frozen_spec, run_digest
 from finetune_operator.plan.conditions import timestamp
@@ -42,7 +43,7 @@ def course_of(resource: Resource[Spec, Status], children: Children, now: datetim
     run: Run | None = status.run
     finished = status.phase is not None and status.phase.value in FINISHED
     if run is None:
-        return _new_course(resource, wanted, max(1, children.attempts(wanted)), now)
+        return _new_course(resource, wanted, _attempt_after_a_loss(children, wanted), now)
     if finished and run.digest != wanted:
         return _new_course(resource, wanted, _attempt_of_a_repeated_run(children, wanted), now)
     if finished and _tried_again(resource, status):
@@ -51,12 +52,20 @@ def course_of(resource: Resource[Spec, Status], children: Children, now: datetim
     return Course(reached, _bound_spec(resource, run), resource.status, change_pending=run.digest != wanted)
 
 
+def _attempt_after_a_loss(children: Children, digest: str) -> int:
+    """A status is told before the first Job is made: where there are Jobs and no status, it was lost. What prepare
+    alone found then is old: the work may have been done since, and its Job deleted."""
+    last = children.attempts(digest)
+    prepared = all(item.job.owned.step is Step.PREPARE for item in children.at(digest, last))
+    ended = all(item.job.state is JobState.COMPLETE for item in children.at(digest, last))
+    return last + 1 if last == 0 or (prepared and ended) else last
+
+
 def _attempt_of_a_repeated_run(children: Children, digest: str) -> int:
     """A run that is asked for once more, since the spec was changed back, does not end with its old failure."""
     last = children.attempts(digest)
-    latest = [item for item in children.items if item.job.owned.run == digest and item.job.owned.attempt == last]
-    failed = any(item.job.state is JobState.FAILED for item in latest)
-    return max(1, last + 1 if failed else last)
+    failed = any(item.job.state is JobState.FAILED for item in children.at(digest, last))
+    return last + 1 if failed else _attempt_after_a_loss(children, digest)
 
 
 def _new_course(resource: Resource[Spec, Status], digest: str, attempt: int, now: datetime) -> Course[Spec, Status]:

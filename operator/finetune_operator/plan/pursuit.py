@@ -15,7 +15,7 @@ from finetune_operator.plan import attempts, lifecycle
 from finetune_operator.plan.actions import Action, DeleteJob, SuspendJob
 from finetune_operator.plan.attempts import Absent, Paused, State, Suspended, Waiting
 from finetune_operator.plan.creation import create
-from finetune_operator.views import Child, Children, JobState, PodView
+from finetune_operator.views import Child, Children, JobState
 
 Manifest = Mapping[str, Any]
 
@@ -26,9 +26,10 @@ class Pursuit:
 
     state: State
     actions: tuple[Action, ...] = ()
-    """To do before the status is told."""
-    afterwards: tuple[Action, ...] = ()
-    """To do once the status is told: that it is this resource which holds a Job must be known before it is held."""
+    """To do once the status is told. So a status that is missing beside Jobs was lost, a Job that is held is known to
+    be held by this resource, and nothing is done on the word of a status that somebody has changed meanwhile."""
+    before: tuple[Action, ...] = ()
+    """To do before: while the status tells that a Job is held, it can be let go."""
     look_again_seconds: float | None = None
 
 
@@ -46,7 +47,7 @@ def pursue(
     """`manifest` makes the Job of an attempt; it is asked only when one is to be made."""
     state = attempts.state_of(children, run.digest, step, run.attempt, now)
     if isinstance(state, Absent):
-        return _start(children, run, step, manifest, now, hold)
+        return _start(children, run, manifest, now, hold)
     child = attempts.latest(children, run.digest, step)
     if child is not None and child.job.state is JobState.ACTIVE and not child.job.deleting:
         return _held_or_let_go(state, child, hold)
@@ -58,18 +59,17 @@ def _held_or_let_go(state: State, child: Child, hold: Hold) -> Pursuit:
     job = child.job
     if hold.wanted and not job.suspended and not isinstance(state, attempts.Done):
         living = any(pod.phase in ("Pending", "Running") for pod in child.pods)
-        return Pursuit(Suspended(stopping=living), afterwards=(SuspendJob(job.name, job.uid, True),))
+        return Pursuit(Suspended(stopping=living), (SuspendJob(job.name, job.uid, True),))
     if not isinstance(state, Suspended) or hold.wanted:
         return Pursuit(state)
     if hold.ours:
-        return Pursuit(state, (SuspendJob(job.name, job.uid, False),))
+        return Pursuit(state, before=(SuspendJob(job.name, job.uid, False),))
     return Pursuit(Suspended(state.stopping, by_others=True))
 
 
-def _start(
-    children: Children, run: Run, step: Step, manifest: Callable[[int], Manifest], now: datetime, hold: Hold
-) -> Pursuit:
-    stray = _stray(children, run, step)
+def _start(children: Children, run: Run, manifest: Callable[[int], Manifest], now: datetime, hold: Hold) -> Pursuit:
+    """Not while a pod of a Job that is gone still works: it would write to the same folder, unseen by prepare."""
+    stray = next((pod for pod in children.strays if pod.owned.run == run.digest), None)
     if stray is not None:
         message = f"Pod {stray.name} of a Job that is gone still works; the next one starts when it has ended."
         return Pursuit(Waiting(Reason.RETRYING, message))
@@ -83,12 +83,6 @@ def _start(
         return Pursuit(creation.conflict)
     waiting = creation.obstacle and Waiting(creation.obstacle.reason, creation.obstacle.message)
     return Pursuit(waiting or Absent(), creation.actions, look_again_seconds=creation.look_again_seconds)
-
-
-def _stray(children: Children, run: Run, step: Step) -> PodView | None:
-    """Two pods of one step would write to the same folder."""
-    mine = (pod for pod in children.strays if pod.owned.run == run.digest and pod.owned.step is step)
-    return next(mine, None)
 
 
 def superseded_jobs(children: Children, run: str) -> tuple[Action, ...]:

@@ -182,11 +182,11 @@ def evaluation_succeeded(evaluation: Raw, digest: str = DIGEST) -> Raw:
 # A Comparison's life
 
 
-def comparison_prepared(comparison: Raw, base: str = DIGEST, tuned: str = OTHER_DIGEST) -> tuple[Raw, Raw]:
+def comparison_prepared(comparison: Raw, *, attempt: int = 1) -> tuple[Raw, Raw]:
     """Its prepare is done: the Job, and its pod with the digests of both sides."""
-    step = job_of(comparison, Step.PREPARE, ended="Complete")
+    step = job_of(comparison, Step.PREPARE, attempt, ended="Complete")
     candidate = comparison["spec"]["candidates"][0]["fineTuneJob"]
-    return step, with_result(step, resolved(("base", base), (candidate, tuned)))
+    return step, with_result(step, resolved(("base", DIGEST), (candidate, OTHER_DIGEST)))
 
 
 def evaluations_of(comparison: Raw, *others: Raw) -> list[Raw]:

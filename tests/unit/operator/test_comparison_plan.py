@@ -49,6 +49,8 @@ from .outcomes import (
 )
 from .test_finetunejob_plan import order_of
 
+SETTLED = NOW + timedelta(seconds=31)
+"""When what is not seen is not there."""
 BASE, TUNED = evaluation_name(DIGEST), evaluation_name(OTHER_DIGEST)
 
 
@@ -118,9 +120,17 @@ def test_a_candidate_that_is_deleted_midway_fails_the_comparison() -> None:
     job = fine_tune_job()
     waiting = told(comparison(), job)
     for gone in ((), (being_deleted(job),)):
-        decision = decide(waiting, *gone)
+        decision = decide(waiting, *gone, now=SETTLED)
         assert (decision.phase, decision.reason) == ("Failed", "CandidateDeleted")
         assert "was deleted before it left a model" in decision.message
+
+
+def test_a_candidate_that_the_watch_has_not_brought_yet_is_waited_for() -> None:
+    """Another operator, which is about to end, may have seen it first."""
+    waiting = told(comparison(), fine_tune_job())
+    decision = decide(waiting)
+    assert (decision.phase, decision.plan.look_again_seconds) == ("Pending", 30)
+    assert "making sure" in decision.message
 
 
 def test_a_namesake_of_the_candidate_is_not_what_was_asked_about() -> None:
@@ -130,14 +140,14 @@ def test_a_namesake_of_the_candidate_is_not_what_was_asked_about() -> None:
 
 def test_a_rerun_takes_the_namesake() -> None:
     waiting = told(comparison(), fine_tune_job())
-    failed = told(waiting)
+    failed = told(waiting, now=SETTLED)
     namesake = fine_tune_job(metadata={"uid": "another"})
     decision = decide(rerun(failed), namesake)
     assert (decision.phase, decision.status.candidates[0].uid) == ("Pending", "another")
 
 
 def test_an_edit_after_the_deletion_takes_the_namesake_too() -> None:
-    failed = told(told(comparison(), fine_tune_job()))
+    failed = told(told(comparison(), fine_tune_job()), now=SETTLED)
     namesake = fine_tune_job(metadata={"uid": "another"})
     decision = decide(edited(failed, priorityClassName="research"), namesake)
     assert (decision.phase, decision.status.candidates[0].uid) == ("Pending", "another")
@@ -171,7 +181,7 @@ def test_a_bound_comparison_goes_on_whatever_the_job_does() -> None:
 
 def test_a_model_that_is_deleted_midway_fails_the_comparison() -> None:
     there, job, _ = preparing()
-    decision = decide(there, job)
+    decision = decide(there, job, now=SETTLED)
     assert (decision.phase, decision.reason) == ("Failed", "CandidateDeleted")
     assert "FineTunedModel" in decision.message
 
@@ -333,16 +343,16 @@ def test_an_evaluation_that_failed_before_is_made_anew_when_the_comparison_is_ta
     broken = failed_evaluation(tuned, 10)
     failed = told(there, *others, base, broken, now=NOW + timedelta(seconds=11))
     again = rerun(failed) if how == "rerun" else edited(failed, resources={"memory": "64Gi"})
-    later = NOW + timedelta(seconds=30)
-    if how == "rerun":
-        again = told(again, *others, base, broken, now=later)
-        others = [*others, *comparison_prepared(again)]
+    later, attempt = NOW + timedelta(seconds=30), 1 if how == "rerun" else 2
+    again = told(again, *others, base, broken, now=later)
+    others = [*others, *comparison_prepared(again, attempt=attempt)]
     decision = decide(again, *others, base, broken, now=later)
     assert decision.deleted == [TUNED]
     assert decision.phase == "Evaluating"
     meanwhile = told(again, *others, base, broken, now=later)
     assert decide(meanwhile, *others, base, being_deleted(broken), now=later).created == []
-    (made,) = decide(meanwhile, *others, base, now=later).made(Kind.EVALUATION)
+    without = told(meanwhile, *others, base, now=later)
+    (made,) = decide(without, *others, base, now=later).made(Kind.EVALUATION)
     assert made["metadata"]["name"] == TUNED
     if how == "edit":
         assert made["spec"]["resources"]["memory"] == "64Gi"

@@ -13,7 +13,6 @@ from finetune_api.group import Kind, Step
 from finetune_api.orders import PrepareTrainingOrder, TrainOrder, parse_order
 from finetune_operator.digests import model_name
 from finetune_operator.observe import observe
-from finetune_operator.plan.actions import CreateChild, EmitEvent, WriteStatus
 from finetune_operator.projections import pod_view
 from finetune_operator.reconcile import plan
 from finetune_operator.views import Obstacle
@@ -56,7 +55,7 @@ def name_of_the_model(job: Raw) -> str:
 
 def test_a_new_job_is_prepared_first() -> None:
     decision = decide(fine_tune_job())
-    assert [type(action) for action in decision.plan.actions] == [CreateChild, EmitEvent, WriteStatus]
+    assert decision.kinds_of_actions == ["EmitEvent", "WriteStatus", "CreateChild"], "told, then done"
     assert isinstance(order_of(decision.created[0]), PrepareTrainingOrder)
     assert (decision.phase, decision.reason) == ("Preparing", "Preparing")
     assert decision.status.run.digest == run_of(fine_tune_job())

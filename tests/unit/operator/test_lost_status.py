@@ -9,7 +9,6 @@ import pytest
 from finetune_api.group import Kind, Step
 
 from .building import (
-    NOW,
     Raw,
     decide,
     evaluation,
@@ -58,13 +57,25 @@ MOMENTS: dict[str, Callable[[], tuple[Raw, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("scene", list(MOMENTS.values()), ids=list(MOMENTS))
+REMEMBERED = {name: scene for name, scene in MOMENTS.items() if name != "prepared"}
+"""Moments whose children tell all. prepare alone does not: what it found may be from before the training."""
+
+
+@pytest.mark.parametrize("scene", list(REMEMBERED.values()), ids=list(REMEMBERED))
 def test_a_lost_status_is_worked_out_again_from_what_is_there(scene: Callable[[], tuple[Raw, ...]]) -> None:
     job, *others = scene()
     before, after = decide(job, *others), decide(wiped(job), *others)
     assert [body["metadata"]["name"] for body in after.created] == [body["metadata"]["name"] for body in before.created]
     if not before.tells_nothing and not after.tells_nothing:
         assert told_without_times(after.status) == told_without_times(before.status)
+
+
+def test_what_prepare_found_before_the_loss_is_asked_for_again() -> None:
+    """The training may have ended, and its Job been deleted, since."""
+    job, *children = prepared()
+    again = told(wiped(job), *children)
+    assert decide(wiped(job), *children).jobs == [("prepare", 2)]
+    assert decide(again, *children, *prepare_done(job, 2)).jobs == [("train", 2)]
 
 
 def told_without_times(status: object) -> object:
@@ -114,7 +125,7 @@ def test_a_training_that_ended_is_prepared_for_the_registry_but_not_repeated() -
 def test_a_registered_model_is_found_again() -> None:
     job, *_ = succeeded(fine_tune_job())
     found = prepare_done(job, trained=TRAINED)
-    decision = decide(wiped(job), *found, model_of(job))
+    decision = decide(told(wiped(job)), *found, model_of(job))
     assert (decision.phase, decision.created) == ("Succeeded", [])
 
 
@@ -181,6 +192,6 @@ def test_the_scores_of_an_evaluation_are_found_again_in_its_pod() -> None:
 def test_the_scores_of_an_evaluation_are_found_again_on_the_volume() -> None:
     body, *_ = evaluating()
     prepare = job_of(body, Step.PREPARE, ended="Complete")
-    decision = decide(wiped(body), prepare, with_result(prepare, resolved(done=evaluated())), now=NOW)
+    decision = decide(told(wiped(body)), prepare, with_result(prepare, resolved(done=evaluated())))
     assert (decision.phase, decision.status.score, decision.created) == ("Succeeded", "0.5", [])
     assert decision.status.predictions.path.startswith(f"research/{uid_of(body)}/")

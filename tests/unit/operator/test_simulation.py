@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from finetune_api.conditions import Reason
@@ -20,25 +18,17 @@ from finetune_api.group import Kind
 from .building import Raw, comparison, evaluation, fine_tune_job
 from .simulation.trainer import KILLED_FOR_MEMORY, fails
 from .simulation.weather import Weather
-from .simulation.world import World, story
+from .simulation.world import Story, World, story
 
 JOB, COMPARISON, EVALUATION, MODEL = Kind.FINE_TUNE_JOB, Kind.COMPARISON, Kind.EVALUATION, Kind.FINE_TUNED_MODEL
 FINANCE = {"suite": {"builtin": "finance"}}
 
-Story = Callable[[World], Awaitable[None]]
-
 seeds = st.integers(min_value=0, max_value=2**32)
 
 
-def examples(number: int) -> Any:
-    """A story is deterministic by its seed, and takes a moment."""
-    return settings(
-        max_examples=number,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.too_slow],
-        database=None,
-    )
+def examples(number: int) -> settings:
+    """A story is told by its seed and has no smaller form that fails in the same way: nothing is shrunk."""
+    return settings(max_examples=number, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
 
 
 async def one_job(world: World) -> None:
@@ -158,14 +148,14 @@ def test_nothing_is_written_while_a_job_waits_for_a_gpu() -> None:
 
 
 @given(seed=seeds)
-@examples(25)
+@examples(12)
 def test_events_in_any_order_and_any_number_end_in_the_same_state(seed: int) -> None:
     weather = Weather(event_delay_seconds=6, repeated=0.3)
     assert_same_end(story(business, seed=seed, weather=weather), business)
 
 
 @given(seed=seeds)
-@examples(20)
+@examples(10)
 def test_lost_events_delay_but_change_nothing_that_was_computed(seed: int) -> None:
     """An attempt may be given up whose pod was never heard of: then prepare finds the result on the volume."""
     world, reference = (
@@ -200,10 +190,6 @@ def test_a_job_whose_deletion_nobody_told_of_is_not_waited_for_for_ever() -> Non
 # The operator is killed
 
 
-def writes_of(tell: Story) -> int:
-    return len([write for write in undisturbed(tell).operator_writes()])
-
-
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("write", range(1, 13))
 def test_a_kill_around_any_write_ends_in_the_same_state(write: int, moment: str) -> None:
@@ -213,13 +199,13 @@ def test_a_kill_around_any_write_ends_in_the_same_state(write: int, moment: str)
 
 
 @given(seed=seeds, write=st.integers(min_value=1, max_value=100), moment=st.sampled_from(["before", "after"]))
-@examples(30)
+@examples(15)
 def test_a_kill_around_any_write_of_a_busy_operator_ends_in_the_same_state(seed: int, write: int, moment: str) -> None:
     assert_same_end(story(business, seed=seed, killed_at=(write, moment)), business)
 
 
 @given(seed=seeds, pauses=st.lists(st.floats(min_value=0.1, max_value=40), min_size=1, max_size=8))
-@examples(20)
+@examples(8)
 def test_kills_at_any_time_end_in_the_same_state(seed: int, pauses: list[float]) -> None:
     async def tell(world: World) -> None:
         await business(world)
@@ -235,7 +221,7 @@ def test_kills_at_any_time_end_in_the_same_state(seed: int, pauses: list[float])
 
 
 @given(seed=seeds)
-@examples(20)
+@examples(10)
 def test_one_request_in_ten_may_fail_also_after_it_was_carried_out(seed: int) -> None:
     assert_same_end(story(business, seed=seed, weather=Weather(failing=0.1)), business)
 
@@ -256,14 +242,14 @@ def test_an_api_server_that_is_down_for_a_minute_is_waited_for() -> None:
 
 
 @given(seed=seeds)
-@examples(20)
+@examples(10)
 def test_two_operators_at_once_make_one_job_each(seed: int) -> None:
     world = story(business, seed=seed, operators=2, weather=Weather(event_delay_seconds=2, request_seconds=0.5))
     assert_same_end(world, business)
 
 
 @given(seed=seeds, write=st.integers(min_value=1, max_value=100), moment=st.sampled_from(["before", "after"]))
-@examples(20)
+@examples(12)
 def test_everything_at_once_ends_in_the_same_state(seed: int, write: int, moment: str) -> None:
     weather = Weather(event_delay_seconds=4, repeated=0.2, failing=0.1, request_seconds=0.5)
     assert_same_end(story(business, seed=seed, weather=weather, killed_at=(write, moment)), business)
@@ -273,7 +259,7 @@ def test_everything_at_once_ends_in_the_same_state(seed: int, write: int, moment
 
 
 @given(seed=seeds, moment=st.floats(min_value=0, max_value=60))
-@examples(20)
+@examples(12)
 def test_a_status_that_is_wiped_at_any_time_costs_no_computation(seed: int, moment: float) -> None:
     async def tell(world: World) -> None:
         world.apply(fine_tune_job(evaluation=FINANCE))
@@ -290,7 +276,7 @@ def test_a_status_that_is_wiped_at_any_time_costs_no_computation(seed: int, mome
 
 
 @given(seed=seeds, moment=st.floats(min_value=0, max_value=60))
-@examples(20)
+@examples(15)
 def test_status_and_children_that_are_lost_together_cost_no_finished_training(seed: int, moment: float) -> None:
     async def tell(world: World) -> None:
         world.apply(fine_tune_job())
@@ -306,7 +292,7 @@ def test_status_and_children_that_are_lost_together_cost_no_finished_training(se
 
 
 @given(seed=seeds, moments=st.lists(st.floats(min_value=0, max_value=25), min_size=1, max_size=3))
-@examples(20)
+@examples(15)
 def test_suspending_and_resuming_at_any_time_costs_no_attempt(seed: int, moments: list[float]) -> None:
     async def tell(world: World) -> None:
         world.apply(fine_tune_job())
@@ -336,7 +322,7 @@ def test_a_suspended_job_holds_no_pod() -> None:
 
 
 @given(seed=seeds, moments=st.lists(st.floats(min_value=0, max_value=25), min_size=1, max_size=4))
-@examples(20)
+@examples(15)
 def test_deleted_pods_come_back_inside_their_job(seed: int, moments: list[float]) -> None:
     async def tell(world: World) -> None:
         world.apply(fine_tune_job())
@@ -353,7 +339,7 @@ def test_deleted_pods_come_back_inside_their_job(seed: int, moments: list[float]
 
 
 @given(seed=seeds, moment=st.floats(min_value=0, max_value=40))
-@examples(20)
+@examples(15)
 def test_a_job_that_is_deleted_by_hand_is_made_again_after_its_pod_has_ended(seed: int, moment: float) -> None:
     async def tell(world: World) -> None:
         world.apply(fine_tune_job())
@@ -368,7 +354,7 @@ def test_a_job_that_is_deleted_by_hand_is_made_again_after_its_pod_has_ended(see
 
 
 @given(seed=seeds, moment=st.floats(min_value=0, max_value=60))
-@examples(20)
+@examples(15)
 def test_a_namesake_takes_nothing_over(seed: int, moment: float) -> None:
     async def tell(world: World) -> None:
         world.apply(fine_tune_job())
@@ -388,7 +374,7 @@ def test_a_namesake_takes_nothing_over(seed: int, moment: float) -> None:
 
 
 @given(seed=seeds, moment=st.floats(min_value=0, max_value=60))
-@examples(15)
+@examples(12)
 def test_a_deleted_resource_leaves_nothing_behind_also_while_the_operator_is_down(seed: int, moment: float) -> None:
     async def tell(world: World) -> None:
         world.apply(fine_tune_job(evaluation=FINANCE))
@@ -403,7 +389,7 @@ def test_a_deleted_resource_leaves_nothing_behind_also_while_the_operator_is_dow
 
 
 @given(seed=seeds, moment=st.floats(min_value=0, max_value=60))
-@examples(15)
+@examples(12)
 def test_an_edit_at_any_time_ends_in_two_runs_or_one(seed: int, moment: float) -> None:
     async def tell(world: World) -> None:
         world.apply(fine_tune_job())

@@ -10,17 +10,13 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is imported: one thread is fastest for a tiny model, and nothing asks the network.
+os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules, wherever pytest was started
 
 from workplaces import MakeWorkplace, Workplace, eps_rows, make_tiny_model
 
 from finetune_trainer.stopping import STOP
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _quick_libraries() -> None:
-    """One thread is fastest for a tiny model, and nothing asks the network."""
-    os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 
 
 @pytest.fixture(scope="session")

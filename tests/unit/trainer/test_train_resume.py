@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from test_train_lora import losses, trained
-from workplaces import TRAINING, MakeWorkplace, Workplace
+from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
@@ -24,6 +26,7 @@ from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import STOP
 from finetune_trainer.train import step
 from finetune_trainer.train.completion_trainer import CompletionTrainer
+from finetune_trainer.train.memory import is_out_of_memory
 
 pytestmark = pytest.mark.usefixtures("stop_request")
 
@@ -58,26 +61,48 @@ def checkpoints(workplace: Workplace) -> list[str]:
     return sorted(path.name for path in (workplace.directory / "checkpoints").glob("checkpoint-*"))
 
 
-FORMS = [(Method.LORA, None), (Method.QLORA, Quantization.NF4)]
+@dataclass(frozen=True)
+class Form:
+    """How the base model's weights are kept."""
+
+    method: Method
+    quantization: Quantization | None
 
 
-@pytest.mark.parametrize(("method", "quantization"), FORMS)
-@pytest.mark.parametrize("last_step_before", [4, 7])
+LORA = Form(Method.LORA, None)
+NF4 = Form(Method.QLORA, Quantization.NF4)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
+) -> Callable[[Form], tuple[Workplace, TrainResult]]:
+    """A training without interruption, done once for each form."""
+
+    @cache
+    def train(form: Form) -> tuple[Workplace, TrainResult]:
+        workplace = Workplace(tmp_path_factory.mktemp("uninterrupted"), tiny_model)
+        workplace.write_rows(eps_rows(40))
+        return workplace, trained(workplace, method=form.method, quantization=form.quantization)
+
+    return train
+
+
+@pytest.mark.parametrize(("form", "told_at"), [(LORA, 2), (LORA, 4), (LORA, 7), (NF4, 2)])
 def test_a_resumed_training_takes_the_same_steps(
-    make_workplace: MakeWorkplace, method: Method, quantization: Quantization | None, last_step_before: int
+    workplace: Workplace, uninterrupted: Callable[[Form], tuple[Workplace, TrainResult]], form: Form, told_at: int
 ) -> None:
-    """Stopped amid the first epoch and the second; a step that is told to stop is still taken."""
-    whole, parted = make_workplace("whole"), make_workplace("parted")
-    form = {"method": method, "quantization": quantization}
-    uninterrupted = trained(whole, **form)
-    prepare_training.run(parted.prepare_order(**form), parted.reporter)
-    error = stopped(parted, at=last_step_before)
-    assert error.message.startswith(f"stopped as told after step {last_step_before + 1} of 10; the checkpoint of step")
-    assert checkpoints(parted) == [f"checkpoint-{last_step_before + 1}"]
-    resumed = step.run(parted.train_order(), parted.reporter)
-    assert losses(parted) == pytest.approx(losses(whole), abs=1e-6)
-    assert resumed.training.adapter_digest == uninterrupted.training.adapter_digest
-    assert resumed.training.validation_loss == uninterrupted.training.validation_loss
+    """Told to stop in the first epoch, at its end, and in the second; the step that is going on is still finished."""
+    whole, expected = uninterrupted(form)
+    order = workplace.prepare_order(method=form.method, quantization=form.quantization)
+    prepare_training.run(order, workplace.reporter)
+    error = stopped(workplace, at=told_at)
+    assert error.message.startswith(f"stopped as told after step {told_at + 1} of 10; the checkpoint of step")
+    assert checkpoints(workplace) == [f"checkpoint-{told_at + 1}"]
+    resumed = step.run(workplace.train_order(), workplace.reporter)
+    assert losses(workplace) == pytest.approx(losses(whole), abs=1e-6)
+    assert resumed.training.adapter_digest == expected.training.adapter_digest
+    assert resumed.training.validation_loss == expected.training.validation_loss
 
 
 def test_the_time_of_all_attempts_counts(workplace: Workplace) -> None:
@@ -94,7 +119,6 @@ def test_the_time_of_all_attempts_counts(workplace: Workplace) -> None:
 @pytest.mark.parametrize(
     ("stage", "at", "kept"),
     [
-        ("reading the base model", 0, "nothing had been learnt yet"),
         ("loading the base model", 0, "nothing had been learnt yet"),
         ("validating", 0, "the checkpoint of step 10 is kept"),
     ],
@@ -103,6 +127,12 @@ def test_a_stop_at_another_moment_says_what_is_kept(workplace: Workplace, stage:
     prepare_training.run(workplace.prepare_order(), workplace.reporter)
     assert stopped(workplace, stage, at).message == f"stopped as told; {kept}"
     assert step.run(workplace.train_order(), workplace.reporter).training.steps == 10
+
+
+def test_the_model_is_not_loaded_when_the_stop_came_before(workplace: Workplace) -> None:
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    stopped(workplace, "starting", 0)
+    assert "loading the base model" not in [event.get("stage") for event in workplace.events]
 
 
 def test_a_stop_in_the_last_step_does_not_throw_the_training_away(workplace: Workplace) -> None:
@@ -190,34 +220,38 @@ def short_of_memory(limit: int, monkeypatch: pytest.MonkeyPatch, error: Exceptio
     monkeypatch.setattr(CompletionTrainer, "training_step", training_step)
 
 
-ERRORS = [
-    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:131] err == 0. DefaultCPUAllocator: can't allocate memory"),
-    MemoryError(),
-]
+OUT_OF_MEMORY = RuntimeError("[enforce fail at alloc_cpu.cpp:131] err == 0. DefaultCPUAllocator: can't allocate memory")
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=["gpu", "cpu", "python"])
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (OUT_OF_MEMORY, True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("not enough memory"), False),
+    ],
+)
+def test_running_out_of_memory_has_many_names(error: Exception, is_memory: bool) -> None:
+    assert is_out_of_memory(error) is is_memory
+
+
 def test_short_of_memory_the_micro_batch_is_halved_and_the_steps_stay_the_same(
-    make_workplace: MakeWorkplace, monkeypatch: pytest.MonkeyPatch, error: Exception
+    make_workplace: MakeWorkplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_dropout = {"dropout": "0"}
     whole, short = make_workplace("whole"), make_workplace("short")
     trained(whole, lora=no_dropout)
     prepare_training.run(short.prepare_order(lora=no_dropout), short.reporter)
-    short_of_memory(2, monkeypatch, error)
-    attempts = 0
-    result = None
-    while result is None:
-        attempts += 1
-        try:
-            result = step.run(short.train_order(lora=no_dropout), short.reporter)
-        except MemoryExhausted as exhausted:
-            assert exhausted.exit_code is ExitCode.GPU_OUT_OF_MEMORY
-            assert "8 a step as before" in exhausted.message
-    assert attempts == 3  # 8, 4, 2 at once
-    assert isinstance(result, TrainResult)
-    assert losses(short) == pytest.approx(losses(whole), abs=2e-3)
+    short_of_memory(2, monkeypatch, OUT_OF_MEMORY)
+    for portions, smaller in (("8 examples at once", "4 at once"), ("4 examples at once", "2 at once")):
+        with pytest.raises(MemoryExhausted, match=f"{portions} do not fit.*{smaller}, 8 a step as before") as caught:
+            step.run(short.train_order(lora=no_dropout), short.reporter)
+        assert caught.value.exit_code is ExitCode.GPU_OUT_OF_MEMORY
+    step.run(short.train_order(lora=no_dropout), short.reporter)
+    assert losses(short) == pytest.approx(losses(whole), abs=0.02)
 
 
 def test_when_not_even_one_example_fits_the_user_is_told_what_to_change(
@@ -225,7 +259,7 @@ def test_when_not_even_one_example_fits_the_user_is_told_what_to_change(
 ) -> None:
     pinned = TRAINING | {"micro_batch_size": 1}
     prepare_training.run(workplace.prepare_order(training=pinned), workplace.reporter)
-    short_of_memory(0, monkeypatch, ERRORS[1])
+    short_of_memory(0, monkeypatch, OUT_OF_MEMORY)
     with pytest.raises(UserError, match=r"not even one example at a time fits .* raise spec\.resources\.memory") as caught:
         step.run(workplace.train_order(training=pinned), workplace.reporter)
     assert caught.value.reason is Reason.HOST_MEMORY_EXCEEDED

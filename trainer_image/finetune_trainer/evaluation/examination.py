@@ -45,11 +45,11 @@ class Examiner:
         self._model = model
         self._tokenizer = tokenizer
         self._window = window
-        self._prefix: Prefix | None = None
+        self._remembered: dict[Tokens, Prefix] = {}
 
     def answer(self, prompts: Sequence[Tokens], prefix: Tokens, max_new_tokens: int) -> list[str]:
         """The model's answers as text."""
-        remembered = self._remembered(prefix)
+        remembered = self._remember(prefix)
         answers = in_portions_that_fit(lambda some: self._generator.answer(some, remembered, max_new_tokens), prompts)
         return [self._tokenizer.decode(answer) for answer in answers]
 
@@ -66,11 +66,11 @@ class Examiner:
     def _likelihoods_of(self, some: Sequence[Window]) -> list[float]:
         return in_portions_that_fit(lambda few: negative_log_likelihoods(self._model, few), some)
 
-    def _remembered(self, tokens: Tokens) -> Prefix:
+    def _remember(self, tokens: Tokens) -> Prefix:
         """The prefix of the task at hand: batches come task by task, so one is enough to keep."""
-        if self._prefix is None or self._prefix.tokens != tokens:
-            self._prefix = self._generator.prefix(tokens)
-        return self._prefix
+        if tokens not in self._remembered:
+            self._remembered = {tokens: self._generator.prefix(tokens)}
+        return self._remembered[tokens]
 
 
 @dataclass(frozen=True)

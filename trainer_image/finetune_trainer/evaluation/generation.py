@@ -44,7 +44,13 @@ class Generator:
         self._end_tokens = frozenset(end_tokens)
 
     def prefix(self, tokens: Tokens) -> Prefix:
-        """Runs what prompts begin with. Not all of a prompt: the answer follows from the prompt's last token."""
+        """Runs what prompts begin with. Not all of a prompt: the answer follows from the prompt's last token.
+
+        Layers that look back on some tokens only would count the gap between beginning and rest as tokens; where there
+        are such layers, every prompt is run as a whole.
+        """
+        if getattr(self._model.config, "sliding_window", None):
+            tokens = ()
         cache = DynamicCache(config=self._model.config)
         if tokens:
             _next_tokens(self._model, torch.tensor([tokens]), torch.ones(1, len(tokens), dtype=torch.long), cache)

@@ -22,8 +22,10 @@ def write_report(findings: Findings, folder: Path) -> None:
     """The page, the figures behind it, and the table for a text."""
     written = utc_now()
     (folder / REPORT_FILE).write_text(render(findings, written), encoding="utf-8")
-    (folder / FIGURES_FILE).write_text(json.dumps(_document(findings, written), indent=2, ensure_ascii=False) + "\n")
-    (folder / TABLE_FILE).write_text(f"{wording.headline(findings)}\n\n{markdown(findings.result)}")
+    figures = json.dumps(_document(findings, written), indent=2, ensure_ascii=False)
+    (folder / FIGURES_FILE).write_text(figures + "\n", encoding="utf-8")
+    table = f"{wording.headline(findings)}\n\n{markdown(findings.result)}"
+    (folder / TABLE_FILE).write_text(table, encoding="utf-8")
 
 
 def _document(findings: Findings, written: str) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def learn(assignment: Assignment, ledger: Ledger, reporter: Reporter) -> Learnt:
     """Trains from the last complete checkpoint, or from the start, to the last step."""
     checkpoints = assignment.checkpoints
     last = checkpoints.last()
+    STOP.raise_if_requested(checkpoints.what_is_kept())
     with loading_fits(assignment.device):
         reporter.stage("loading the base model")
         trainer = _make_trainer(assignment, ledger, reporter)

@@ -62,6 +62,10 @@ class ApiServer:
         found = self.objects.get((kind, name))
         return copy.deepcopy(found) if found is not None else None
 
+    def peek(self, kind: str, name: str) -> Raw | None:
+        """The object itself, for those who only look."""
+        return self.objects.get((kind, name))
+
     def all(self, kind: str) -> list[Raw]:
         return [copy.deepcopy(body) for (of_kind, _), body in self.objects.items() if of_kind == kind]
 

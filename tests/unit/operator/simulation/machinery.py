@@ -65,7 +65,9 @@ class Machinery:
 
     def _mark_deleted(self, pod: Raw) -> None:
         there = self._server.find("Pod", pod["metadata"]["name"])
-        if there is not None and "deletionTimestamp" not in there["metadata"]:
+        if there is not None and there["status"]["phase"] in ("Succeeded", "Failed"):
+            self._server.remove("Pod", pod["metadata"]["name"])
+        elif there is not None and "deletionTimestamp" not in there["metadata"]:
             there["metadata"]["deletionTimestamp"] = timestamp()
             self._server.report(there)
 
@@ -92,12 +94,12 @@ class Machinery:
                 return
 
     def _current(self, job: Raw) -> Raw | None:
-        there = self._server.find("Job", job["metadata"]["name"])
+        there = self._server.peek("Job", job["metadata"]["name"])
         return there if there is not None and there["metadata"]["uid"] == job["metadata"]["uid"] else None
 
     def _end(self, job: Raw, type_: str) -> None:
-        there = self._current(job)
-        if there is not None:
+        if self._current(job) is not None:
+            there = self._server.read("Job", job["metadata"]["name"])
             condition = {"type": type_, "status": "True", "lastTransitionTime": timestamp(), "reason": "Simulated"}
             there["status"] = {"conditions": [condition]}
             self._server.report(there)
@@ -133,12 +135,12 @@ class Machinery:
             await asyncio.sleep(5)
 
     def _count(self, job: Raw) -> None:
-        running = [pod for pod in self._server.all("Pod") if pod["status"]["phase"] == "Running"]
-        steps = Counter(_step(pod) for pod in running)
+        pods = [body for (kind, _), body in self._server.objects.items() if kind == "Pod"]
+        steps = Counter(_step(pod) for pod in pods if pod["status"]["phase"] == "Running")
         self.most_at_once = max(self.most_at_once, steps[_step(job)])
 
     def _is_to_stop(self, job: Raw, pod: Raw) -> bool:
-        there, owner = self._server.find("Pod", pod["metadata"]["name"]), self._current(job)
+        there, owner = self._server.peek("Pod", pod["metadata"]["name"]), self._current(job)
         held = owner is None or bool(owner["spec"].get("suspend"))
         return there is None or held or "deletionTimestamp" in there["metadata"]
 

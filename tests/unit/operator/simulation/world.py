@@ -39,6 +39,7 @@ class World:
     """Before or after which write the operator is killed."""
     kills: int = 0
     _writes: int = 0
+    _applied: list[Raw] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.machinery = Machinery(self.server, self.trainer, self.random)
@@ -65,6 +66,7 @@ class World:
 
     def apply(self, *bodies: Raw) -> None:
         """As a user does with kubectl."""
+        self._applied += bodies
         for body in bodies:
             self.server.create({key: value for key, value in body.items() if key != "status"})
 
@@ -104,8 +106,11 @@ class World:
         return sorted(item for item in found if owner in (None, item[0]))
 
     def operator_writes(self) -> list[Write]:
-        """Of the operator, users' and controllers' left out."""
-        return [write for write in self.server.writes if write.kind != "Pod"]
+        """Without what users and controllers write."""
+        made = {("create", body["kind"], body["metadata"]["name"]) for body in self._applied}
+        return [
+            item for item in self.server.writes if item.kind != "Pod" and (item.verb, item.kind, item.name) not in made
+        ]
 
     def made_twice(self) -> list[tuple[str, str]]:
         """Objects, Events apart, of which more than one was ever made."""
@@ -128,20 +133,18 @@ def _timeless(value: Any) -> Any:
         kept = {key: _timeless(item) for key, item in value.items() if key not in TIMES | UNSTEADY}
         if "ownerReferences" in kept:
             kept["ownerReferences"] = sorted(owner["uid"] for owner in kept["ownerReferences"])
+        if "scores" in kept:
+            kept["scores"] = sorted(kept["scores"], key=lambda score: score["comparison"])
         return kept
     if isinstance(value, list | tuple):
         return [_timeless(item) for item in value]
     return value
 
 
-def story(
-    tell: Callable[[World], Awaitable[None]],
-    *,
-    seed: int = 0,
-    weather: Weather = CALM,
-    operators: int = 1,
-    **world: Any,
-) -> World:
+Story = Callable[[World], Awaitable[None]]
+
+
+def story(tell: Story, *, seed: int = 0, weather: Weather = CALM, operators: int = 1, **world: Any) -> World:
     """Tells a story from an empty cluster to its rest, and returns what there is then."""
 
     async def whole() -> World:

@@ -1,49 +1,29 @@
-"""A tiny model with random weights, a small suite, and the orders that an operator would send."""
+"""A model that gives varied answers, an adapter that changes them, and a desk to order evaluations at."""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import yaml
-from peft import LoraConfig, get_peft_model
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
-
-from finetune_api.evaluation import Decoding
-from finetune_api.orders import EvaluateOrder, Location, ModelLocation, PrepareEvaluationOrder, SuiteLocation
-from finetune_api.quantization import Quantization
-from finetune_api.results import EvaluateResult
-from finetune_trainer import evaluate, prepare_evaluation
-from finetune_trainer.reporting import Reporter
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|start|>{{ message.role }}\n{{ message.content }}<|end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
-)
-COMPANIES = tuple(f"Company {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWX")
+from evaluation_desk import Desk, write_adapter, write_suite
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Tests share the machine's cores with other work: threads that wait for each other would take many times longer."""
+def _one_thread() -> None:
+    """Beside other work, threads that wait for each other take many times longer."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def question_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a two-layer Llama that talks nonsense, always the same for the same question."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    folder.mkdir()
-    size = _write_tokenizer(folder)
+def question_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with larger weights: another answer to every question, and the same one every time."""
+    folder = tmp_path_factory.mktemp("question-models") / "tiny"
+    shutil.copytree(tiny_model, folder)
+    model = LlamaForCausalLM.from_pretrained(folder)
     torch.manual_seed(7)
-    model = LlamaForCausalLM(_tiny_config(size))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)
@@ -57,66 +37,7 @@ def tiny_language_model(question_model: Path) -> PreTrainedModel:
 
 @pytest.fixture(scope="session")
 def adapter(question_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter whose weights are not zero, so that it changes answers."""
     return write_adapter(question_model, tmp_path_factory.mktemp("adapters") / "adapter")
-
-
-@dataclass
-class Desk:
-    """Where evaluations are ordered: a suite folder that a test may change, and a volume for results."""
-
-    root: Path
-    model: Path
-    suite: Path
-    events: io.StringIO = field(default_factory=io.StringIO)
-
-    def location(self, path: Path, field: str) -> Location:
-        return Location(volume=str(path.parent), path=path.name, manifest_field=field)
-
-    def model_location(self, **changes: Any) -> ModelLocation:
-        adapter = changes.pop("adapter", None)
-        return ModelLocation(
-            name=changes.pop("name", "base"),
-            base_model=self.location(changes.pop("model", self.model), "spec.model.baseModel"),
-            adapter=None if adapter is None else self.location(adapter, "spec.model.fineTunedModel"),
-            quantization=changes.pop("quantization", Quantization.NONE),
-            **changes,
-        )
-
-    def suite_location(self, limit: int | None = None) -> SuiteLocation:
-        return SuiteLocation(location=self.location(self.suite, "spec.suite.configMap"), limit_per_task=limit)
-
-    def prepare_order(self, *models: ModelLocation, limit: int | None = None, **changes: Any) -> PrepareEvaluationOrder:
-        return PrepareEvaluationOrder(
-            directory=changes.pop("directory", str(self.root / "run")),
-            models=models or (self.model_location(),),
-            suite=self.suite_location(limit),
-            decoding=changes.pop("decoding", Decoding(max_new_tokens=8)),
-            **changes,
-        )
-
-    def digest(self, *models: ModelLocation, **changes: Any) -> str:
-        return prepare_evaluation.run(self.prepare_order(*models, **changes), self.reporter()).digests[0].digest
-
-    def evaluate_order(self, directory: str = "run", **model: Any) -> EvaluateOrder:
-        location = self.model_location(**model)
-        return EvaluateOrder(
-            directory=str(self.root / directory),
-            model=location,
-            suite=self.suite_location(),
-            decoding=Decoding(max_new_tokens=8),
-            digest=self.digest(location),
-            gpus=0,
-        )
-
-    def evaluate(self, directory: str = "run", **model: Any) -> EvaluateResult:
-        return evaluate.run(self.evaluate_order(directory, **model), self.reporter())
-
-    def predictions(self, directory: str = "run") -> str:
-        return (self.root / directory / "evaluate" / "predictions.jsonl").read_text()
-
-    def reporter(self) -> Reporter:
-        return Reporter(self.events, interval=0)
 
 
 @pytest.fixture
@@ -124,96 +45,3 @@ def desk(tmp_path: Path, question_model: Path) -> Desk:
     suite = tmp_path / "suite"
     write_suite(suite)
     return Desk(tmp_path, question_model, suite)
-
-
-def write_suite(folder: Path, change: Callable[[dict[str, Any]], None] | None = None) -> None:
-    """Twenty-four questions of each of two tasks, and as many texts, from twenty-four companies."""
-    folder.mkdir(exist_ok=True)
-    document: dict[str, Any] = {
-        "name": "small",
-        "version": "1",
-        "title": "Small",
-        "tasks": [
-            {"name": "eps", "title": "EPS <b>", "scorer": {"kind": "number"}, "maxNewTokens": 6, "examples": "eps.jsonl"},
-            {
-                "name": "mood",
-                "title": "mood",
-                "scorer": {"kind": "label", "labels": ["good", "bad"]},
-                "weight": 3,
-                "maxNewTokens": 6,
-                "examples": "mood.jsonl",
-            },
-            {"name": "texts", "title": "texts", "scorer": {"kind": "perplexity"}, "examples": "texts.jsonl"},
-        ],
-    }
-    if change is not None:
-        change(document)
-    (folder / "suite.yaml").write_text(yaml.safe_dump(document))
-    write_lines(folder / "eps.jsonl", [_question("eps", number, "1.25") for number in range(24)])
-    write_lines(folder / "mood.jsonl", [_question("mood", number, "good") for number in range(24)])
-    write_lines(folder / "texts.jsonl", [_text(number) for number in range(24)])
-
-
-def write_lines(path: Path, documents: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(document) + "\n" for document in documents))
-
-
-def write_adapter(base: Path, folder: Path, *, rank: int = 4) -> Path:
-    torch.manual_seed(11)
-    model = LlamaForCausalLM.from_pretrained(base)
-    adapted = get_peft_model(model, LoraConfig(r=rank, lora_alpha=8, target_modules=["q_proj", "v_proj"]))
-    for name, parameter in adapted.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=0.3)
-    adapted.save_pretrained(folder)
-    return folder
-
-
-def _question(task: str, number: int, reference: str) -> dict[str, Any]:
-    content = f"What is the {task} of {COMPANIES[number]}?" + " It sold more than before." * (number % 5)
-    return {
-        "id": f"{task}-{number:02d}",
-        "task": task,
-        "group": COMPANIES[number],
-        "messages": [{"role": "user", "content": content}],
-        "reference": reference,
-    }
-
-
-def _text(number: int) -> dict[str, Any]:
-    text = f"The sales of {COMPANIES[number]} rose by {number} percent – as expected." * (1 + number % 4)
-    return {"id": f"text-{number:02d}", "task": "texts", "group": COMPANIES[number], "text": text}
-
-
-def _tiny_config(vocabulary: int) -> LlamaConfig:
-    return LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        eos_token_id=1,
-        bos_token_id=0,
-        pad_token_id=1,
-    )
-
-
-def _write_tokenizer(folder: Path) -> int:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|start|>", "<|end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    sentences = [str(_question(task, number, "good")) + str(_text(number)) for task in ("eps", "mood") for number in range(24)]
-    tokenizer.train_from_iterator(sentences, trainer)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    special = {"bos_token": "<|start|>", "eos_token": "<|end|>", "pad_token": "<|end|>", "chat_template": CHAT_TEMPLATE}
-    configuration = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
-    (folder / "tokenizer_config.json").write_text(json.dumps(configuration))
-    return int(tokenizer.get_vocab_size())

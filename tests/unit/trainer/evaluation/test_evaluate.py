@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluation_desk import Desk, write_adapter, write_lines
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
@@ -20,8 +21,6 @@ from finetune_trainer.evaluation.partial import PARTIAL_FOLDER
 from finetune_trainer.failures import StoppedError, UserError
 from finetune_trainer.scoring.predictions import read_predictions
 from finetune_trainer.stopping import STOP
-
-from .conftest import Desk, write_adapter, write_lines
 
 EVERYTHING = 72
 
@@ -100,7 +99,10 @@ def test_the_batch_size_changes_no_answer(desk: Desk, monkeypatch: pytest.Monkey
     desk.evaluate("by default")
     monkeypatch.setattr(examination, "ROWS", rows)
     desk.evaluate("other")
-    answers = [[each.prediction for each in read_predictions(desk.root / run / "evaluate/predictions.jsonl")] for run in ("by default", "other")]
+    answers = [
+        [each.prediction for each in read_predictions(desk.root / run / "evaluate/predictions.jsonl")]
+        for run in ("by default", "other")
+    ]
     assert answers[0] == answers[1]
 
 

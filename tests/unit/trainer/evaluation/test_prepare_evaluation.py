@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from evaluation_desk import Desk, write_lines
 
 from finetune_api.comparison import Gate
 from finetune_api.conditions import Reason
@@ -21,8 +22,6 @@ from finetune_trainer import prepare_evaluation
 from finetune_trainer.digests import folder_digest
 from finetune_trainer.failures import UserError
 from finetune_trainer.statistics.power import minimum_detectable_effect
-
-from .conftest import Desk, write_lines
 
 NOTHING = "sha256:" + "0" * 64
 
@@ -93,7 +92,11 @@ def test_a_gate_on_an_unknown_task_names_the_tasks_there_are(desk: Desk) -> None
 def test_a_changed_base_model_names_both_digests(desk: Desk) -> None:
     failure = refused(desk, desk.model_location(base_model_digest=NOTHING))
     assert failure.reason is Reason.CONTENT_CHANGED
-    assert NOTHING in failure.message and failure.message.count("sha256:") == 2 and "spec.model.baseModel" in failure.message
+    assert (
+        NOTHING in failure.message
+        and failure.message.count("sha256:") == 2
+        and "spec.model.baseModel" in failure.message
+    )
 
 
 def test_a_changed_adapter_names_both_digests(desk: Desk, adapter: Path) -> None:
