@@ -16,21 +16,33 @@ RELEVANT_FIELDS: Mapping[Kind, frozenset[str]] = {
 }
 """Fields of the spec that a run is named by. The others act on the next pod, or at once, and start no run."""
 
+BOUND_FIELDS: Mapping[Kind, frozenset[str]] = {
+    kind: relevant | {"artifacts"} for kind, relevant in RELEVANT_FIELDS.items()
+}
+"""What a run keeps of the spec that it started with. Where its files lie does not name it, but must not change."""
+
 NAME_LIMIT = 40
 """Characters of the owner's name that a child's name keeps; 63 are allowed in all."""
 
 
 def frozen_spec(kind: Kind, spec: ApiModel) -> dict[str, Any]:
-    """The part of the spec that a run is bound to, as JSON. Fields at their default are left out, so that a field
-    that a later version adds does not rename the runs of today."""
-    return spec.model_dump(
-        mode="json", by_alias=True, include=set(RELEVANT_FIELDS[kind]), exclude_defaults=True, exclude_none=True
-    )
+    """The part of the spec that a run is bound to, as JSON."""
+    return _part(spec, BOUND_FIELDS[kind])
+
+
+def _part(spec: ApiModel, fields: frozenset[str]) -> dict[str, Any]:
+    """Fields at their default are left out, so that a field that a later version adds renames no run of today."""
+    return spec.model_dump(mode="json", by_alias=True, include=set(fields), exclude_defaults=True, exclude_none=True)
 
 
 def run_digest(kind: Kind, spec: ApiModel, rerun: str) -> str:
     """16 hexadecimal digits that name the run of this spec."""
-    content = {"version": RUN_DIGEST_VERSION, "kind": kind.value, "rerun": rerun, "spec": frozen_spec(kind, spec)}
+    content = {
+        "version": RUN_DIGEST_VERSION,
+        "kind": kind.value,
+        "rerun": rerun,
+        "spec": _part(spec, RELEVANT_FIELDS[kind]),
+    }
     return _digest(json.dumps(content, sort_keys=True, separators=(",", ":")))[:16]
 
 

@@ -84,6 +84,14 @@ class Operator:
         work = [self._reconciler.work() for _ in range(self._settings.workers)]
         keeping_up = (self._reconciler.resync(), relist.repeat(), follower.follow())
         self._tasks = [asyncio.create_task(task) for task in (*work, *keeping_up)]
+        for task in self._tasks:
+            task.add_done_callback(self._note_defect)
+
+    def _note_defect(self, task: asyncio.Task[None]) -> None:
+        """None of them ends by itself: the liveness probe has the operator started again."""
+        if not task.cancelled():
+            self._probes.defect = f"a background task ended: {task.exception()!r}"
+            log.error(self._probes.defect)
 
     async def _stop(self, **_: Any) -> None:
         for task in self._tasks:

@@ -11,17 +11,21 @@ QUEUE_AGE = Gauge("finetune_operator_queue_oldest_age_seconds", "Time that the o
 
 
 class Probes:
-    """`/healthz` fails when the queue is stuck, `/readyz` until the watches have listed what is there."""
+    """`/healthz` fails when the queue is stuck or a task has died, `/readyz` until the watches have listed."""
 
     def __init__(self, queue: WorkQueue[Key], stuck_after_seconds: float) -> None:
         self._queue = queue
         self._stuck_after = stuck_after_seconds
         self.ready = False
+        self.defect = ""
+        """What must not have ended, and has."""
 
     async def _alive(self, _: web.Request) -> web.Response:
+        if self.defect:
+            return web.Response(status=503, text=f"{self.defect}\n")
         age = self._queue.oldest_age()
         if age > self._stuck_after:
-            return web.Response(status=503, text=f"the oldest work item has been waiting for {age:.0f} s\n")
+            return web.Response(status=503, text=f"a work item has been waiting or worked on for {age:.0f} s\n")
         return web.Response(text="ok\n")
 
     async def _is_ready(self, _: web.Request) -> web.Response:

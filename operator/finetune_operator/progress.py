@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from pydantic import ValidationError
 
@@ -43,7 +44,15 @@ def _in_stage(progress: ProgressEvent | None, event: StageEvent) -> ProgressEven
 class ProgressFollower:
     """Looks at one running pod after the other, each at most once an interval."""
 
-    def __init__(self, cache: Cache, cluster: Cluster, queue: WorkQueue[Key], interval_seconds: float) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        cluster: Cluster,
+        queue: WorkQueue[Key],
+        interval_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._cache = cache
         self._cluster = cluster
         self._queue = queue
@@ -58,14 +67,14 @@ class ProgressFollower:
             await asyncio.sleep(1)
 
     def _due(self) -> list[PodView]:
-        now = time.monotonic()
+        now = self._clock()
         running = {pod.uid: pod for pod in self._cache.running_pods() if pod.owned.step in FOLLOWED}
         self._looked = {uid: at for uid, at in self._looked.items() if uid in running}
         due = [pod for uid, pod in running.items() if now - self._looked.get(uid, -self._interval) >= self._interval]
         return sorted(due, key=lambda pod: self._looked.get(pod.uid, 0.0))
 
     async def _look(self, pod: PodView) -> None:
-        self._looked[pod.uid] = time.monotonic()
+        self._looked[pod.uid] = self._clock()
         try:
             progress = last_progress(await self._cluster.log_tail(pod.namespace, pod.name))
         except (ApiError, OSError) as error:

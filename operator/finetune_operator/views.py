@@ -160,6 +160,12 @@ class Child:
     warning: PodTrouble | None = None
     progress: ProgressEvent | None = None
 
+    @property
+    def started(self) -> bool:
+        """Whether a pod of it ever ran, or the Job ended."""
+        ran = any(pod.started_at or pod.termination is not None for pod in self.pods)
+        return ran or self.job.state is not JobState.ACTIVE
+
 
 @dataclass(frozen=True)
 class Obstacle:
@@ -190,6 +196,15 @@ class Children:
     def at(self, run: str, attempt: int) -> tuple[Child, ...]:
         """The steps of one attempt of a run."""
         return tuple(item for item in self.items if (item.job.owned.run, item.job.owned.attempt) == (run, attempt))
+
+    def anything_started(self, run: str) -> bool:
+        """Whether a pod of the run ever ran, or a Job of it ended."""
+        return any(item.started for item in self.items if item.job.owned.run == run)
+
+    def waits_unstarted(self, run: str) -> bool:
+        """Whether the run's latest Job is asking for a node, an image or a volume, and has never got that far."""
+        latest = self.at(run, self.attempts(run))
+        return any(item.job.state is JobState.ACTIVE and not item.job.suspended and not item.started for item in latest)
 
     def attempts(self, run: str) -> int:
         """Number of the latest attempt of a run; 0 when there is none."""

@@ -18,7 +18,8 @@ class WorkQueue(Generic[Item]):
         self._clock = clock
         self._waiting: dict[Item, float] = {}
         """Items that may be worked on, with the time since when, oldest first."""
-        self._working: set[Item] = set()
+        self._working: dict[Item, float] = {}
+        """Items that a worker has, with the time since when."""
         self._again: set[Item] = set()
         self._timers: dict[Item, tuple[float, asyncio.TimerHandle]] = {}
         self._failures: dict[Item, int] = {}
@@ -51,7 +52,7 @@ class WorkQueue(Generic[Item]):
             await self._arrived.wait()
         item = next(iter(self._waiting))
         del self._waiting[item]
-        self._working.add(item)
+        self._working[item] = self._clock()
         return item
 
     def done(self, item: Item) -> None:
@@ -69,14 +70,14 @@ class WorkQueue(Generic[Item]):
         return pause
 
     def _release(self, item: Item) -> None:
-        self._working.discard(item)
+        self._working.pop(item, None)
         if item in self._again:
             self._again.discard(item)
             self.add(item)
 
     def oldest_age(self) -> float:
-        """Seconds that the oldest item has been waiting for a worker."""
-        return self._clock() - next(iter(self._waiting.values())) if self._waiting else 0.0
+        """Seconds that the oldest item has been waiting for a worker, or has kept one busy."""
+        return self._clock() - min([*self._waiting.values(), *self._working.values()], default=self._clock())
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from finetune_api.conditions import ConditionType, FineTuneJobPhase, Reason
+from finetune_operator.digests import run_digest
 from finetune_operator.plan.comparison_situation import Situation
 from finetune_operator.views import FineTunedModelResource, FineTuneJobResource
 
@@ -77,9 +78,18 @@ def _finished_at(job: FineTuneJobResource | None) -> str | None:
     return job.status.run.finished_at if job is not None and job.status.run is not None else None
 
 
+def _is_edited(job: FineTuneJobResource) -> bool:
+    """Its status is still about an earlier spec: what it says of success or failure is not what is asked about."""
+    run = job.status.run
+    another = run is not None and run.digest != run_digest(job.key.kind, job.spec, job.rerun)
+    return another or job.status.observed_generation < job.generation
+
+
 def _ask(situation: Situation, job: FineTuneJobResource) -> Resolved | Awaited | Lost:
     """How the job stands."""
     name = job.key.name
+    if job.status.phase in (FineTuneJobPhase.SUCCEEDED, FineTuneJobPhase.FAILED) and _is_edited(job):
+        return Awaited(situation, f"Waiting for FineTuneJob {name}, whose spec was changed.")
     if job.status.phase is FineTuneJobPhase.FAILED:
         why = next((item.message for item in job.status.conditions if item.type == ConditionType.FAILED), "")
         return Lost(situation, Reason.CANDIDATE_FAILED, f"FineTuneJob {name} failed: {why}")

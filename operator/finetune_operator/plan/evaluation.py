@@ -76,7 +76,7 @@ def plan(observed: ObservedEvaluation, now: datetime) -> Plan:
         return NOTHING
     course = lifecycle.course_of(observed.evaluation, observed.children, now)
     situation = Situation(observed, course, now)
-    stale = superseded_jobs(observed.children, course.run.digest)
+    stale = superseded_jobs(observed.children, course.run)
     ended = course.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
     decided = Plan(acknowledged(observed.evaluation)) if ended else _work(situation)
     return replace(decided, actions=(*decided.actions, *stale))

@@ -78,7 +78,7 @@ def plan(observed: ObservedFineTuneJob, now: datetime) -> Plan:
         return NOTHING
     course = lifecycle.course_of(observed.job, observed.children, now)
     situation = Situation(observed, course, now)
-    stale = superseded_jobs(observed.children, course.run.digest)
+    stale = superseded_jobs(observed.children, course.run)
     decided = _after_the_end(situation) if course.status.phase in (Phase.SUCCEEDED, Phase.FAILED) else _work(situation)
     return replace(decided, actions=(*decided.actions, *stale))
 

@@ -1,13 +1,13 @@
 """Runs: when one begins, which spec it is bound to, what a failure costs it, and where an old one goes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from finetune_api.fields import ApiModel
 from finetune_api.group import Step
 from finetune_api.runs import PastRun, Run
-from finetune_operator.digests import RELEVANT_FIELDS, frozen_spec, run_digest
+from finetune_operator.digests import BOUND_FIELDS, frozen_spec, run_digest
 from finetune_operator.plan.conditions import timestamp
 from finetune_operator.plan.outcomes import Broken
 from finetune_operator.views import Children, JobState, Resource
@@ -48,7 +48,12 @@ def course_of(resource: Resource[Spec, Status], children: Children, now: datetim
         return _new_course(resource, wanted, _attempt_of_a_repeated_run(children, wanted), now)
     if finished and _tried_again(resource, status):
         return _continued(resource, run, now)
-    reached = run.model_copy(update={"attempt": max(run.attempt, children.attempts(run.digest))})
+    if not finished and _nothing_to_lose(resource, children, run.digest != wanted):
+        return _begun_anew(resource, children, wanted, now)
+    attempt = max(run.attempt, children.attempts(run.digest))
+    if not finished and _edited(resource) and children.waits_unstarted(run.digest):
+        attempt += 1  # the waiting Job cannot be edited: one with the new resources takes its place
+    reached = run.model_copy(update={"attempt": attempt})
     return Course(reached, _bound_spec(resource, run), resource.status, change_pending=run.digest != wanted)
 
 
@@ -75,9 +80,30 @@ def _new_course(resource: Resource[Spec, Status], digest: str, attempt: int, now
     return Course(run, resource.spec, empty, change_pending=False)
 
 
+def _edited(resource: Resource[Spec, Status]) -> bool:
+    status: Any = resource.status
+    return bool(resource.generation > status.observed_generation >= 0)
+
+
+def _nothing_to_lose(resource: Resource[Spec, Status], children: Children, another_run: bool) -> bool:
+    """A run of which nothing ever started gives way to an edit at once: it may be waiting for a claim that the edit
+    spells right, and would wait for ever."""
+    status: Any = resource.status
+    return (another_run or _edited(resource)) and not children.anything_started(status.run.digest)
+
+
+def _begun_anew(
+    resource: Resource[Spec, Status], children: Children, digest: str, now: datetime
+) -> Course[Spec, Status]:
+    """A new course without a past: what never started is not history."""
+    course = _new_course(resource, digest, children.attempts(digest) + 1, now)
+    history = tuple(item for item in getattr(resource.status, "history", ()) if item.digest != digest)
+    return replace(course, status=course.status.model_copy(update={"history": history}))
+
+
 def _tried_again(resource: Resource[Spec, Status], status: Any) -> bool:
     """A failed run goes on, from its checkpoints, when the spec is edited afterwards: more memory, say."""
-    return bool(status.phase.value == "Failed" and resource.generation > status.observed_generation >= 0)
+    return bool(status.phase.value == "Failed" and _edited(resource))
 
 
 def _continued(resource: Resource[Spec, Status], run: Run, now: datetime) -> Course[Spec, Status]:
@@ -90,7 +116,7 @@ def _continued(resource: Resource[Spec, Status], run: Run, now: datetime) -> Cou
 
 def _bound_spec(resource: Resource[Spec, Status], run: Run) -> Spec:
     """The frozen fields as the run knows them, the others as they are now."""
-    unbound = resource.spec.model_dump(mode="json", by_alias=True, exclude=set(RELEVANT_FIELDS[resource.key.kind]))
+    unbound = resource.spec.model_dump(mode="json", by_alias=True, exclude=set(BOUND_FIELDS[resource.key.kind]))
     return type(resource.spec).model_validate({**unbound, **(run.spec or {})})
 
 

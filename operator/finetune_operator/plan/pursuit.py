@@ -15,7 +15,7 @@ from finetune_operator.plan import attempts, lifecycle
 from finetune_operator.plan.actions import Action, DeleteJob, SuspendJob
 from finetune_operator.plan.attempts import Absent, Paused, State, Suspended, Waiting
 from finetune_operator.plan.creation import create
-from finetune_operator.views import Child, Children, JobState
+from finetune_operator.views import Child, Children, JobState, Owned
 
 Manifest = Mapping[str, Any]
 
@@ -85,13 +85,17 @@ def _start(children: Children, run: Run, manifest: Callable[[int], Manifest], no
     return Pursuit(waiting or Absent(), creation.actions, look_again_seconds=creation.look_again_seconds)
 
 
-def superseded_jobs(children: Children, run: str) -> tuple[Action, ...]:
-    """Jobs of a run that is no longer the current one and that still take resources."""
+def superseded_jobs(children: Children, run: Run) -> tuple[Action, ...]:
+    """Jobs of another run, or of an earlier attempt, that still take resources or wait for them."""
     return tuple(
         DeleteJob(item.job.name, item.job.uid)
         for item in children.items
-        if item.job.owned.run != run and item.job.state is JobState.ACTIVE and not item.job.deleting
+        if item.job.state is JobState.ACTIVE and not item.job.deleting and _is_superseded(item.job.owned, run)
     )
+
+
+def _is_superseded(owned: Owned, run: Run) -> bool:
+    return owned.run != run.digest or owned.attempt < run.attempt
 
 
 def progress_of(child: Child | None) -> Progress | None:

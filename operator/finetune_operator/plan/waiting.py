@@ -23,7 +23,7 @@ def cause(child: Child, pod: PodView | None) -> tuple[Reason, str]:
     if pod.waiting_reason in IMAGE_REASONS:
         return Reason.WAITING_FOR_IMAGE, f"The image cannot be pulled: {pod.waiting_message or pod.waiting_reason}"
     if pod.waiting_reason in CONFIG_REASONS:
-        return Reason.STARTING, f"The container cannot start: {pod.waiting_message or pod.waiting_reason}"
+        return Reason.POD_REFUSED, f"The container cannot start: {pod.waiting_message or pod.waiting_reason}"
     if child.warning is not None and child.warning.reason != FAILED_CREATE:
         return Reason.WAITING_FOR_VOLUME, f"A volume cannot be mounted: {child.warning.message}"
     return Reason.STARTING, STARTING

@@ -147,7 +147,8 @@ def newer(body: Raw) -> Raw:
 
 def with_status(body: Raw, **status: Any) -> Raw:
     changed = newer(body)
-    changed["status"] = {**changed["status"], **status}
+    seen = {"observedGeneration": changed["metadata"]["generation"]}
+    changed["status"] = {**changed["status"], **seen, **status}
     return changed
 
 

@@ -154,7 +154,7 @@ OUTCOMES: dict[str, Outcome] = {
         lambda job: (trouble(job, "FailedCreate", POD_SECURITY),), Reason.POD_REFUSED, "PodSecurity"
     ),
     "a volume cannot be mounted": waits(_mount_failure, Reason.WAITING_FOR_VOLUME, 'configmap "earnings" not found'),
-    "its container cannot be made": waits(_config_error, Reason.STARTING),
+    "its container cannot be made": waits(_config_error, Reason.POD_REFUSED, "The container cannot start"),
     "its pod is starting": waits(lambda job: (starting(job),), Reason.STARTING),
     "its pod is being deleted": waits(_deleted_pod, Reason.PREEMPTED, "another one follows"),
     "its node is lost": waits(_lost_node, Reason.NODE_LOST, "NoExecute"),

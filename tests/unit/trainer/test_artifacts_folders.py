@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -139,10 +141,10 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_step_or_the_new_one_or_non
 
         return call
 
-    monkeypatch.setattr(artifacts.os, "fsync", dying(artifacts.os.fsync))
-    monkeypatch.setattr(artifacts.os, "rename", dying(artifacts.os.rename))
-    monkeypatch.setattr(artifacts.os, "replace", dying(artifacts.os.replace))
-    monkeypatch.setattr(artifacts.shutil, "rmtree", lambda *_, **__: None)
+    monkeypatch.setattr(os, "fsync", dying(os.fsync))
+    monkeypatch.setattr(os, "rename", dying(os.rename))
+    monkeypatch.setattr(os, "replace", dying(os.replace))
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
     with suppress(Killed):
         write_step(tmp_path, identity="new", text="new")
     monkeypatch.undo()

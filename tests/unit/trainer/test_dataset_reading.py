@@ -51,7 +51,7 @@ def cause_of(folder: Path, line: bytes) -> str:
         (b'{"prompt": ["a"], "completion": "b"}', "not a list"),
         (b'{"prompt": {"a": 1}, "completion": "b"}', "not an object"),
         (b'{"prompt": "a", "prompt": "b", "completion": "c"}', "the key 'prompt' is given twice"),
-        (b'{"prompt": "a", "completion": "b", "messages": []}', "keys of several shapes (prompt/completion and messages)"),
+        (b'{"prompt": "a", "messages": []}', "keys of several shapes (prompt/completion and messages)"),
         (b'{"prompt": "a", "completion": "\xff"}', "not UTF-8 (byte 0xff at position 32)"),
         (b'{"prompt": "a", "completion": "\\ud83d"}', "half of a character"),
         (b'{"messages": "hello"}', "'messages' must be a list of role and content, not text"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,7 +158,7 @@ class SafetensorError(Exception):
     [
         (OSError(errno.ENOSPC, "No space left on device"), Reason.STORAGE_FULL),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), Reason.STORAGE_FULL),
-        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), Reason.STORAGE_FULL),
+        (SafetensorError("Error while serializing: No space left on device (os error 28)"), Reason.STORAGE_FULL),
         (OSError(errno.EROFS, "Read-only file system"), Reason.STORAGE_FAILED),
         (OSError(errno.EIO, "Input/output error"), Reason.STORAGE_FAILED),
         (OSError(errno.ESTALE, "Stale file handle"), Reason.STORAGE_FAILED),
@@ -193,7 +194,7 @@ def test_a_failed_write_of_torch_on_a_full_volume_is_told_as_full(
 ) -> None:
     """torch.save says only that a write failed; how much is free decides what that was."""
     usage = SimpleNamespace(total=2**30, used=2**30 - 10, free=10)
-    monkeypatch.setattr(storage_errors.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     error = RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0 PytorchStreamWriter")
     failure = storage_errors.as_storage_failure(error, workplace.directory)
     assert failure is not None

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_api.conditions import Reason
-from finetune_api.results import EvaluateResult, Failure, parse_result
 from finetune_api.evaluation import TaskScore
+from finetune_api.results import EvaluateResult, Failure, parse_result
 from finetune_trainer.failures import UserError
 from finetune_trainer.termination import bounded_document
 

@@ -83,7 +83,8 @@ def test_of_several_templates_the_default_is_used(own_model: Path) -> None:
 
 def test_a_template_that_asks_otherwise_than_it_writes_is_told(own_model: Path) -> None:
     (own_model / "chat_template.jinja").write_text(
-        "{% for message in messages %}{{ message['content'] }}{% endfor %}{% if add_generation_prompt %}[answer]{% endif %}"
+        "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}[answer]{% endif %}"
     )
     with pytest.raises(EncodingError, match="prompt and completion cannot be told apart"):
         Tokenizer.load(own_model).encode_example(EXAMPLE)

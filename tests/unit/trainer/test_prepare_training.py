@@ -86,15 +86,11 @@ def test_torch_is_not_loaded(workplace: Workplace) -> None:
         "from finetune_trainer.steps import carry_out; carry_out(parse_order(sys.argv[1]), Reporter()); "
         "print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
     )
+    environment = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry)}
     done = subprocess.run(
-        [sys.executable, "-c", script, order], check=True, capture_output=True, text=True, env={"PYTHONPATH": python_path()}
+        [sys.executable, "-c", script, order], check=True, capture_output=True, text=True, env=environment
     )
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def python_path() -> str:
-    return ":".join(entry for entry in sys.path if entry)
-
 
 
 def test_an_empty_dataset_is_refused(workplace: Workplace) -> None:

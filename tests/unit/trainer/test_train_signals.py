@@ -20,8 +20,8 @@ from finetune_api.results import Failure, parse_result
 from finetune_trainer import prepare_training
 from finetune_trainer.train import step
 
-LONG = TRAINING | {"epochs": 40, "checkpoint_every_steps": 1000}
-STEPS = 200
+LONG = TRAINING | {"epochs": 12, "checkpoint_every_steps": 1000}
+STEPS = 60
 Event = dict[str, Any]
 
 
@@ -45,7 +45,7 @@ def terminated(workplace: Workplace, log: Path, when: Callable[[Event], bool]) -
 
 
 def is_training(event: Event) -> bool:
-    return event.get("stage") == "training" and event.get("step", 0) > 0
+    return (event["event"], event.get("stage")) == ("progress", "training")
 
 
 def is_starting(event: Event) -> bool:

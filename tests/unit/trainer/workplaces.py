@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.orders import Location, PrepareTrainingOrder, TrainOrder
+from finetune_api.results import TrainResult
+from finetune_trainer import prepare_training
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.train import step
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
@@ -165,3 +168,16 @@ TRAINING: dict[str, Any] = {
 
 
 MakeWorkplace = Callable[[str], Workplace]
+
+
+def trained(workplace: Workplace, **changes: Any) -> TrainResult:
+    """Prepares and trains."""
+    prepare_training.run(workplace.prepare_order(**changes), workplace.reporter)
+    kept = {name: value for name, value in changes.items() if name in TrainOrder.model_fields}
+    return step.run(workplace.train_order(**kept), workplace.reporter)
+
+
+def losses(workplace: Workplace) -> list[float]:
+    """Loss of every step of a finished training."""
+    lines = (workplace.directory / "train" / "losses.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 
 import pytest
@@ -44,6 +45,17 @@ def test_a_regression_has_a_minus_sign() -> None:
 def test_a_base_that_scores_nothing_has_no_percentage() -> None:
     overall = status_of(0.0, 0.5).overall
     assert overall is not None and overall.base == "0.0000" and overall.delta_percent is None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_right_answers_to_the_wrong_questions_are_no_improvement(seed: int) -> None:
+    """As of an adapter that was trained on shuffled answers: it has learnt the form and nothing else."""
+    answers = [right_for(0.4)(number) for number in range(120)]
+    shuffled = random.Random(seed).sample(answers, len(answers))
+    findings = findings_of(small_suite("eps", "revenue"), answers.__getitem__, shuffled.__getitem__, gate=at_least("0"))
+    status = candidate_status("eps-job", findings.result, None)
+    assert status.verdict is not Verdict.IMPROVED
+    assert status.gates[0].passed is False
 
 
 def test_the_parts_of_a_difference_add_up() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from evaluation_desk import Desk, write_adapter, write_lines
+from safetensors.torch import load_file, save_file
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
@@ -205,3 +206,12 @@ def test_a_suite_that_changed_since_it_was_prepared_is_refused(desk: Desk, monke
     with pytest.raises(UserError) as failure:
         evaluate.run(order, desk.reporter())
     assert failure.value.reason is Reason.CONTENT_CHANGED and order.digest in failure.value.message
+
+
+def test_a_model_that_computes_nonsense_is_not_scored(desk: Desk, adapter: Path, tmp_path: Path) -> None:
+    diverged = tmp_path / "diverged"
+    shutil.copytree(adapter, diverged)
+    weights = load_file(diverged / "adapter_model.safetensors")
+    save_file({name: weight * float("nan") for name, weight in weights.items()}, diverged / "adapter_model.safetensors")
+    failure = refused(desk, adapter=diverged)
+    assert failure.reason is Reason.MODEL_INVALID and "NaN" in failure.message

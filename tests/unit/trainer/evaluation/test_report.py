@@ -94,7 +94,7 @@ def test_markup_in_a_title_does_not_break_the_markdown_table() -> None:
 def test_gates_that_were_not_passed_are_told_in_the_first_lines() -> None:
     findings = findings_of(small_suite("eps"), right_for(0.9), right_for(0.2), gate=at_least("10"))
     words = page_of(findings).words
-    assert words.index("2 of 3 gates not passed") < words.index("Scores")
+    assert words.index("2 of 3 gates not passed: minimum improvement, eps") < words.index("Scores")
     assert words.count("not passed") >= 3
 
 

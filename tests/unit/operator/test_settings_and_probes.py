@@ -1,0 +1,168 @@
+"""What the environment says, what the kubelet and Prometheus are told, and how the process begins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import pytest
+
+from finetune_api.group import Kind
+from finetune_operator import __main__ as program
+from finetune_operator.probes import Probes
+from finetune_operator.settings import Settings, SettingsError, StepResources, settings_from_environment
+from finetune_operator.views import Key
+from finetune_operator.workqueue import WorkQueue
+
+IMAGE = {"FINETUNE_TRAINER_IMAGE": "registry.example/trainer:1"}
+
+
+def test_only_the_image_must_be_given() -> None:
+    assert settings_from_environment(IMAGE) == Settings(trainer_image="registry.example/trainer:1")
+
+
+def test_everything_can_be_given() -> None:
+    settings = settings_from_environment(
+        {
+            **IMAGE,
+            "FINETUNE_TRAINER_IMAGE_PULL_POLICY": "Always",
+            "FINETUNE_NAMESPACES": "research,,risk",
+            "FINETUNE_ARTIFACTS_CLAIM": "results",
+            "FINETUNE_STEP_RESOURCES": '{"cpu": "500m", "memory": "1Gi"}',
+            "FINETUNE_PROGRESS_INTERVAL_SECONDS": "7.5",
+            "FINETUNE_RESYNC_SECONDS": "10",
+            "FINETUNE_RELIST_SECONDS": "60",
+            "FINETUNE_WORKERS": "4",
+            "FINETUNE_PROBE_PORT": "9090",
+            "FINETUNE_STUCK_AFTER_SECONDS": "30",
+        }
+    )
+    assert settings == Settings(
+        trainer_image="registry.example/trainer:1",
+        trainer_image_pull_policy="Always",
+        namespaces=("research", "risk"),
+        default_artifacts_claim="results",
+        step_resources=StepResources("500m", "1Gi"),
+        progress_interval_seconds=7.5,
+        resync_seconds=10,
+        relist_seconds=60,
+        workers=4,
+        probe_port=9090,
+        stuck_after_seconds=30,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("FINETUNE_TRAINER_IMAGE", "", "must name the trainer image"),
+        ("FINETUNE_WORKERS", "many", "must be a number, not 'many'"),
+        ("FINETUNE_WORKERS", "1.5", "must be a number"),
+        ("FINETUNE_WORKERS", "0", "must be above 0"),
+        ("FINETUNE_RESYNC_SECONDS", "-1", "must be above 0"),
+        ("FINETUNE_RELIST_SECONDS", "nan", "must be above 0"),
+        ("FINETUNE_PROGRESS_INTERVAL_SECONDS", "inf", "must be above 0"),
+        ("FINETUNE_PROBE_PORT", "http", "must be a number"),
+        ("FINETUNE_STEP_RESOURCES", "1 CPU", "must be JSON such as"),
+        ("FINETUNE_STEP_RESOURCES", '{"gpu": "1"}', "must be JSON such as"),
+        ("FINETUNE_STEP_RESOURCES", "[]", "must be JSON such as"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named_with_its_remedy(variable: str, value: str, remedy: str) -> None:
+    with pytest.raises(SettingsError, match=variable) as caught:
+        settings_from_environment({**IMAGE, variable: value})
+    assert remedy in str(caught.value)
+
+
+def test_a_missing_image_is_told_in_a_line_and_not_in_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FINETUNE_TRAINER_IMAGE", raising=False)
+    assert program.main() == 2
+    words = capsys.readouterr().err
+    assert words.startswith("FINETUNE_TRAINER_IMAGE must name the trainer image")
+    assert words.count("\n") == 1
+
+
+Answer = tuple[int, str]
+Ask = Callable[[str], Awaitable[Answer]]
+
+
+async def served(probes: Probes, questions: Callable[[Ask], Awaitable[None]]) -> None:
+    runner = await probes.serve(0)
+    port = runner.addresses[0][1]
+    try:
+        async with aiohttp.ClientSession() as session:
+
+            async def ask(path: str) -> Answer:
+                async with session.get(f"http://127.0.0.1:{port}{path}") as response:
+                    return response.status, await response.text()
+
+            await questions(ask)
+    finally:
+        await runner.cleanup()
+
+
+async def test_liveness_fails_when_the_queue_is_stuck() -> None:
+    clock = [0.0]
+    queue: WorkQueue[Key] = WorkQueue(lambda: clock[0])
+    queue.add(Key(Kind.FINE_TUNE_JOB, "research", "tuned"))
+
+    async def questions(ask: Ask) -> None:
+        assert (await ask("/healthz"))[0] == 200
+        clock[0] = 119
+        assert (await ask("/healthz"))[0] == 200
+        clock[0] = 121
+        status, words = await ask("/healthz")
+        assert (status, "121 s" in words) == (503, True)
+        await queue.get()
+        assert (await ask("/healthz"))[0] == 200
+
+    await served(Probes(queue, 120), questions)
+
+
+async def test_liveness_fails_when_a_task_of_the_operator_has_died() -> None:
+    probes = Probes(WorkQueue(lambda: 0.0), 120)
+
+    async def questions(ask: Ask) -> None:
+        async def dies() -> None:
+            raise ValueError("boom")
+
+        async def lives() -> None:
+            await asyncio.sleep(60)
+
+        alive, dead = asyncio.create_task(lives()), asyncio.create_task(dies())
+        probes.watch(alive)
+        assert (await ask("/healthz"))[0] == 200
+        probes.watch(dead)
+        await asyncio.wait([dead])
+        status, words = await ask("/healthz")
+        assert status == 503
+        assert "boom" in words
+        alive.cancel()
+
+    await served(probes, questions)
+
+
+async def test_readiness_waits_for_the_watches() -> None:
+    probes = Probes(WorkQueue(lambda: 0.0), 120)
+
+    async def questions(ask: Ask) -> None:
+        assert (await ask("/readyz"))[0] == 503
+        probes.ready = True
+        assert (await ask("/readyz"))[0] == 200
+
+    await served(probes, questions)
+
+
+async def test_prometheus_is_told_of_the_queue() -> None:
+    queue: WorkQueue[Key] = WorkQueue(lambda: 0.0)
+    queue.add(Key(Kind.FINE_TUNE_JOB, "research", "tuned"))
+
+    async def questions(ask: Ask) -> None:
+        status, words = await ask("/metrics")
+        assert status == 200
+        assert "finetune_operator_queue_depth 1.0" in words
+
+    await served(Probes(queue, 120), questions)
