@@ -6,9 +6,9 @@ PYTHON ?= python3
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/finetune-operator
 VENV := $(CACHE)/venv-$(shell cat requirements/dev.txt | sha256sum | cut -c1-16)
 READY := $(VENV)/.ready
-KUBECONFIG ?=
-REGISTRY ?=
-ONLY ?=
+# Only what is said to make counts: a KUBECONFIG that happens to be exported is not meant for the demo.
+OWN_CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
+OWN_REGISTRY := $(if $(filter command line,$(origin REGISTRY)),--registry $(REGISTRY))
 
 export PYTHONDONTWRITEBYTECODE := 1
 export LOCALCLUSTER_PYTHON := $(VENV)/bin/python
@@ -21,7 +21,7 @@ help: ## What there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
 
 demo: $(READY) ## Fine-tune a small model and compare it with its base, on a Kubernetes of its own or on yours: KUBECONFIG=path REGISTRY=host/prefix
-	@PYTHONPATH=tests/cluster $(PYTHON) examples/demo/run.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) $(if $(REGISTRY),--registry $(REGISTRY))
+	@PYTHONPATH=tests/cluster $(PYTHON) examples/demo/run.py $(OWN_CLUSTER) $(OWN_REGISTRY)
 
 test: lint prepare unit test-trainer cluster-up test-cluster test-e2e ## Lint, unit tests, tests on a real cluster, end-to-end tests
 	@echo 'all checks passed'
@@ -67,7 +67,11 @@ crds: $(READY) ## Write crds/ from the API models
 	@$(IN_VENV) -m finetune_api.crds crds helm/finetune-operator/definitions
 
 lock: $(READY) ## Resolve requirements/*.txt anew from pyproject.toml
-	@$(VENV)/bin/python requirements/lock.py
+	@for extra in dev operator trainer; do \
+		$(VENV)/bin/python -m uv pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-header \
+			--python-platform x86_64-manylinux_2_28 --extra $$extra \
+			$$([ $$extra = dev ] && echo --extra operator || echo --constraint requirements/dev.txt) \
+			--output-file requirements/$$extra.txt; done
 
 clean: cluster-down ## cluster-down, and remove what was built in the checkout
 	rm -rf build .cluster

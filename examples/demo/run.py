@@ -19,6 +19,11 @@ from table import print_table
 JOB, COMPARISON = "smollm2-finance", "smollm2-finance-vs-base"
 FOLLOW_SECONDS = 2.0
 HEARTBEAT_SECONDS = 8.0
+NO_OBSTACLE = frozenset(
+    {"Preparing", "Starting", "Running", "Trained", "Compared", "GateFailed", "WaitingForCandidate"}
+    | {"WaitingForEvaluations"}
+)
+"""Reasons that need no words: all is going its way."""
 
 
 def main() -> int:
@@ -113,7 +118,16 @@ def standing(kind: str, resource: Json) -> str:
         parts += [f"loss {progress_now['loss']}"] if progress_now.get("loss") else []
         parts += [f"ETA {progress_now['eta']}"] if progress_now.get("eta") else []
         parts += [f"({progress_now['stage']})"] if progress_now.get("stage") else []
-    return " ".join(parts)
+    return " ".join([*parts, *obstacle(resource)])
+
+
+def obstacle(resource: Json) -> list[str]:
+    """What keeps it from going on, when something does."""
+    conditions = resource.get("status", {}).get("conditions", [])
+    complete = next((item for item in conditions if item["type"] == "Complete"), None)
+    if complete is None or complete["reason"] in NO_OBSTACLE:
+        return []
+    return [f"{complete['reason']}: {complete['message'][:160]}"]
 
 
 def message(resource: Json) -> str:
@@ -131,12 +145,14 @@ def print_outlook(demo: Demo, comparison: Json) -> None:
     sys.stdout.flush()
     demo.kubectl("get", "ftj,eval,cmp,ftm")
     kubectl = f"kubectl --kubeconfig {demo.kubeconfig} -n {NAMESPACE}"
+    started_here = demo.kubeconfig == Checkout.of_this_package().kubeconfig
+    end = "make cluster-down" if started_here else "kubectl delete -k examples/demo; helm uninstall finetune-operator"
     print(f"""
 The cluster is up. Three things to try next:
   {kubectl} describe comparison {COMPARISON}
   {kubectl} annotate ftj {JOB} finetune.dev/rerun=1   # once more: a new run; the old one stays in the history
   {kubectl} explain finetunejob.spec.training   # then change examples/demo/finetunejob.yaml and apply it
-End it with: make cluster-down""")
+End it with: {end}""")
 
 
 def write_times(seconds: Mapping[str, float]) -> None:

@@ -74,7 +74,6 @@ class Reason(StrEnum):
     PREEMPTED = "Preempted"
     SPEC_CHANGE_PENDING = "SpecChangePending"
     SUSPENDED = "Suspended"
-    NOT_SUSPENDED = "NotSuspended"
     # Done
     DATASET_VALID = "DatasetValid"
     CONTENT_RESOLVED = "ContentResolved"

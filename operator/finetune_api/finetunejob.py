@@ -115,9 +115,11 @@ class FineTuneJobSpec(ApiModel):
     artifacts: Artifacts | None = None
     """Where the adapter, the checkpoints and the reports are kept."""
     method: Method = Method.AUTO
-    """auto lets the plan choose; lora keeps the base model's weights as they are; qlora quantizes them."""
+    """lora keeps the base model's weights as they are; qlora quantizes them; auto is qlora where spec.quantization is
+    int8 or nf4, and lora else."""
     quantization: Quantization | None = None
-    """How the base model's weights are kept in memory: none, int8 or nf4. The plan chooses when it is left out."""
+    """How the base model's weights are kept in memory: none, int8 or nf4. Left out, it is nf4 with method qlora, and
+    none else."""
     lora: Lora = Lora()
     """The low-rank adapter."""
     training: Training = Training()

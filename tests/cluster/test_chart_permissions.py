@@ -26,9 +26,9 @@ PERMISSIONS = {
     *((kind, "create") for kind in ("evaluations", "comparisons", "finetunedmodels")),
     *(("evaluations", verb) for verb in ("patch", "delete")),
     *(("jobs", verb) for verb in (*READ, "create", "patch", "delete")),
-    *(("pods", verb) for verb in READ),
+    *(("pods", verb) for verb in ("list", "watch")),
     ("pods/log", "get"),
-    *(("events", verb) for verb in ("list", "watch", "create", "patch")),
+    *(("events", verb) for verb in ("list", "watch", "create")),
 }
 
 

@@ -17,7 +17,7 @@ import tokenizers
 from finetune_api.conditions import Reason
 from finetune_trainer.chat_template import ChatTemplate, ChatTemplateError, Messages
 from finetune_trainer.dataset.examples import Conversation, Example, PromptCompletion
-from finetune_trainer.failures import UserError
+from finetune_trainer.failures import TrainerFailure, UserError
 
 TOKENIZER_FILE = "tokenizer.json"
 _CONFIG_FILE = "tokenizer_config.json"
@@ -73,6 +73,8 @@ class Tokenizer:
             template = None if template_source is None else ChatTemplate(template_source, special_tokens)
         except ChatTemplateError as error:
             raise UserError(Reason.MODEL_INVALID, str(error)) from error
+        except TrainerFailure:
+            raise  # told to stop while it was loading
         except Exception as error:  # tokenizers raises nothing more precise
             raise UserError(Reason.MODEL_INVALID, f"the model's {TOKENIZER_FILE} cannot be read: {error}") from error
         return cls(tokenizer, special_tokens, template)

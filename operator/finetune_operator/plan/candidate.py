@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from finetune_api.conditions import ConditionType, FineTuneJobPhase, Reason
 from finetune_operator.digests import run_digest
 from finetune_operator.plan.comparison_situation import Situation
+from finetune_operator.plan.conditions import timestamp
 from finetune_operator.views import FineTunedModelResource, FineTuneJobResource
 
 SETTLING_SECONDS = 30
@@ -45,7 +46,7 @@ def resolve(situation: Situation) -> Resolved | Awaited | Lost:
     if situation.model is not None:
         return Resolved(situation, situation.model)
     message = f"FineTunedModel {candidate.fine_tuned_model} was deleted."
-    return _lost(situation, _finished_at(situation.job), message)
+    return _lost(situation, _made_at(situation), message)
 
 
 def _find(situation: Situation) -> Resolved | Awaited | Lost:
@@ -74,8 +75,12 @@ def _lost(situation: Situation, known_since: str | None, message: str) -> Awaite
     return Awaited(situation, f"Not seen at the moment; making sure that it is so: {message}", left)
 
 
-def _finished_at(job: FineTuneJobResource | None) -> str | None:
-    return job.status.run.finished_at if job is not None and job.status.run is not None else None
+def _made_at(situation: Situation) -> str | None:
+    """When the job left the model; now, where it is not yet seen to have ended the run that is compared."""
+    run = situation.job.status.run if situation.job is not None else None
+    if run is None or run.digest != situation.candidate.run:
+        return None
+    return run.finished_at or timestamp(situation.now)
 
 
 def _is_edited(job: FineTuneJobResource) -> bool:
@@ -101,4 +106,4 @@ def _ask(situation: Situation, job: FineTuneJobResource) -> Resolved | Awaited |
     if bound.model is not None:
         return Resolved(bound, bound.model)
     message = f"FineTuneJob {name} succeeded, but its FineTunedModel {job.status.fine_tuned_model} was deleted."
-    return _lost(situation, _finished_at(job), message)
+    return _lost(situation, job.status.run.finished_at, message)

@@ -15,7 +15,7 @@ from finetune_operator.plan import attempts, lifecycle
 from finetune_operator.plan.actions import Action, DeleteJob, SuspendJob
 from finetune_operator.plan.attempts import Absent, Paused, State, Suspended, Waiting
 from finetune_operator.plan.creation import create
-from finetune_operator.views import Child, Children, JobState, Owned
+from finetune_operator.views import Child, Children, JobState
 
 Manifest = Mapping[str, Any]
 
@@ -86,16 +86,18 @@ def _start(children: Children, run: Run, manifest: Callable[[int], Manifest], no
 
 
 def superseded_jobs(children: Children, run: Run) -> tuple[Action, ...]:
-    """Jobs of another run, or of an earlier attempt, that still take resources or wait for them."""
+    """Jobs of another run that still take resources, and those of an earlier attempt that wait for what they will not
+    get. One that works is left alone, whatever its number."""
     return tuple(
         DeleteJob(item.job.name, item.job.uid)
         for item in children.items
-        if item.job.state is JobState.ACTIVE and not item.job.deleting and _is_superseded(item.job.owned, run)
+        if item.job.state is JobState.ACTIVE and not item.job.deleting and _is_superseded(item, run)
     )
 
 
-def _is_superseded(owned: Owned, run: Run) -> bool:
-    return owned.run != run.digest or owned.attempt < run.attempt
+def _is_superseded(child: Child, run: Run) -> bool:
+    owned = child.job.owned
+    return owned.run != run.digest or (owned.attempt < run.attempt and not child.started)
 
 
 def progress_of(child: Child | None) -> Progress | None:

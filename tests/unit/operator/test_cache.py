@@ -154,6 +154,8 @@ def tell(taking: Intake, type_: str, body: Raw) -> None:
             (taking.job_gone if gone else taking.job)(body)
         case "Pod":
             (taking.pod_gone if gone else taking.pod)(body)
+        case "Event":
+            taking.trouble(body)
         case kind:
             (taking.resource_gone if gone else taking.resource)(Kind(kind), body)
 

@@ -28,7 +28,7 @@ from .building import (
     told,
     uid_of,
 )
-from .outcomes import evaluation_succeeded, prepare_done, succeeded
+from .outcomes import evaluation_succeeded, prepare_done, succeeded, train_done
 from .test_comparison_plan import evaluating, preparing
 from .test_evaluation_plan import prepare_done as evaluation_prepared
 
@@ -239,9 +239,10 @@ def test_a_claim_can_be_read_from_and_written_to_by_the_same_pod() -> None:
     assert mounts["/inputs/claims/models"]["readOnly"] is True
 
 
-@pytest.mark.parametrize(
-    ("cpu", "number"), [("8", 8), ("1500m", 1), ("500m", 1), ("0.5", 1), ("2.9", 2), ("16000m", 16)]
-)
+CPUS = [("8", 8), ("1500m", 2), ("500m", 1), ("0.5", 1), ("2.9", 3), ("16000m", 16)]
+
+
+@pytest.mark.parametrize(("cpu", "number"), CPUS)
 def test_threads_are_as_many_as_the_cpus_keep_busy(cpu: str, number: int) -> None:
     assert threads(cpu) == number
 
@@ -267,16 +268,10 @@ def test_a_model_keeps_its_whole_lineage() -> None:
     body = told(fine_tune_job(training={"seed": 7}, lora={"rank": 4}))
     job, *_ = succeeded(fine_tune_job(training={"seed": 7}, lora={"rank": 4}))
     assert uid_of(body) == uid_of(job)
-    children = (*prepare_done(job), *_train_done(job))
+    children = (*prepare_done(job), *train_done(job))
     (model,) = decide({**job, "status": {"observedGeneration": -1}}, *children).created
     spec = model["spec"]
     assert spec["baseModel"] == {"source": job["spec"]["baseModel"], "digest": DIGEST}
     assert (spec["dataset"], spec["seed"]) == ({"digest": DIGEST}, 7)
     assert (spec["parameters"]["lora"]["rank"], spec["parameters"]["method"]) == (4, "lora")
     assert spec["image"] == "registry.example/trainer:1"
-
-
-def _train_done(job: Raw) -> tuple[Raw, Raw]:
-    from .outcomes import train_done
-
-    return train_done(job)

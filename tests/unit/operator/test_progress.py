@@ -20,8 +20,8 @@ from .building import Raw, fine_tune_job, job_of, key_of, moment, running, scene
 from .simulation import virtual_time
 
 
-def line(step: int, steps: int = 100, **more: object) -> str:
-    return ProgressEvent(time=moment(), step=step, steps=steps, **more).model_dump_json()  # type: ignore[arg-type]
+def line(step: int, steps: int = 100) -> str:
+    return ProgressEvent(time=moment(), step=step, steps=steps).model_dump_json()
 
 
 def stage(name: str) -> str:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import DynamicCache
 
+from finetune_trainer.evaluation.soundness import check_no_nan
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -116,5 +118,7 @@ def _next_tokens(model: PreTrainedModel, inputs: torch.Tensor, mask: torch.Tenso
             use_cache=True,
             logits_to_keep=1,
         )
-    following: list[int] = output.logits[:, -1].argmax(dim=-1).tolist()
+    logits = output.logits[:, -1]
+    check_no_nan(logits)
+    following: list[int] = logits.argmax(dim=-1).tolist()
     return following

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from finetune_trainer.evaluation.soundness import check_no_nan
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -58,6 +60,7 @@ def negative_log_likelihoods(model: PreTrainedModel, batch: Sequence[Window]) ->
     with torch.inference_mode():
         logits = model(input_ids=inputs, use_cache=False).logits[:, :-1]
     losses = torch.nn.functional.cross_entropy(logits[is_scored].float(), inputs[:, 1:][is_scored], reduction="none")
+    check_no_nan(losses)
     sums = torch.zeros(len(batch), dtype=torch.float64, device=losses.device)
     sums.index_add_(0, is_scored.nonzero()[:, 0], losses.double())
     values: list[float] = sums.tolist()

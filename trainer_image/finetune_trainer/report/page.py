@@ -128,7 +128,13 @@ def _reading(task: TaskResult) -> Reading:
 def _gate(gate: GateResult, findings: Findings) -> Gate:
     if gate.task is None:
         return Gate("overall score surely improved enough", gate.message, gate.passed)
-    return Gate(f"{findings.suite.suite.task(gate.task).title} surely not worse", gate.message, gate.passed)
+    task = findings.suite.suite.task(gate.task)
+    return Gate(f"{task.title} surely not worse", gate.message if task.is_scored else _nats(gate), gate.passed)
+
+
+def _nats(gate: GateResult) -> str:
+    """More nats are worse, so here the upper end decides."""
+    return f"the upper end of the 95% interval is {-gate.bound:+.3f} nats per byte, the limit {-gate.limit:+g}"
 
 
 def _guardrail(result: PerplexityResult) -> Guardrail:

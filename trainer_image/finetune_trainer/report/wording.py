@@ -54,7 +54,8 @@ def gates_in_a_word(result: ComparisonResult) -> str:
         return "no gate was asked for"
     if not failed:
         return "the gate is passed" if len(result.gates) == 1 else f"all {len(result.gates)} gates are passed"
-    return f"{len(failed)} of {len(result.gates)} gates not passed"
+    named = ", ".join(gate.task or "minimum improvement" for gate in failed)
+    return f"{len(failed)} of {len(result.gates)} gates not passed: {named}"
 
 
 def caveats(findings: Findings) -> list[str]:
@@ -63,7 +64,7 @@ def caveats(findings: Findings) -> list[str]:
     statements = [
         "This adapter, not this recipe: it was trained once, with one seed. Training again may come out otherwise.",
         f"The form that was scored: {_form(findings.candidate)}. In another form the answers may differ.",
-        f"These questions: {findings.result.overall.examples} examples from {found.groups} groups "
+        f"These questions: {findings.result.overall.examples} examples in {found.groups} independent groups "
         f"(by {found.grouping}) of the suite {findings.suite.suite.name}, version {findings.suite.suite.version}.",
         "Whether the base model saw such texts in its pretraining is unknown.",
         "How many comparisons have looked at this suite before is not counted; each look makes it less independent.",

@@ -32,7 +32,7 @@ class NoMeter:
     def __init__(self, note: str) -> None:
         self.note = note
 
-    def joules(self) -> None:
+    def joules(self) -> float | None:
         return None
 
 
