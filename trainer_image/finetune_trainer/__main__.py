@@ -22,6 +22,7 @@ from finetune_trainer.steps import carry_out
 from finetune_trainer.stopping import STOP
 from finetune_trainer.storage_errors import as_storage_failure
 from finetune_trainer.termination import report_result
+from finetune_trainer.unreadable_inputs import as_unreadable_input
 
 _DESCRIPTION = f"""\
 Prepares, trains, evaluates and compares: one order, one step.
@@ -81,7 +82,12 @@ def _fail(error: Exception, order: Order | None) -> int:
 def _as_trainer_failure(error: Exception, order: Order | None) -> TrainerFailure | None:
     if isinstance(error, TrainerFailure):
         return error
-    storage_failure = None if order is None else as_storage_failure(error, Path(order.directory))
+    if order is None:
+        return None
+    unreadable = as_unreadable_input(error, order)
+    if unreadable is not None:
+        return unreadable
+    storage_failure = as_storage_failure(error, Path(order.directory))
     if storage_failure is not None:
         # The cause, for whoever reads the log; the result says what to do about it.
         traceback.print_exception(error)

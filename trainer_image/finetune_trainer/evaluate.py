@@ -36,6 +36,7 @@ from finetune_trainer.stopping import STOP
 from finetune_trainer.suites.model import LoadedSuite
 from finetune_trainer.tokenization import Tokenizer
 from finetune_trainer.train.devices import Device, choose_device
+from finetune_trainer.train.memory import EVALUATION, loading_fits
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def _ask(examination: _Examination, partial: PartialPredictions, reporter: Repor
     if not waiting:
         return
     reporter.stage("loading the model")
-    model = load_subject(examination.subject, examination.precision, examination.device)
+    with loading_fits(examination.device, EVALUATION):
+        model = load_subject(examination.subject, examination.precision, examination.device)
     end_tokens = examination.subject.end_tokens(examination.tokenizer)
     examiner = Examiner(model, examination.tokenizer, end_tokens, examination.window)
     reporter.stage("answering")

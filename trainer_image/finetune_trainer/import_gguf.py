@@ -73,6 +73,7 @@ def import_gguf(source: Path, destination: Path) -> None:
 
 def _make(file: Path, destination: Path, record: ImportRecord) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(destination)
     aside = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
     try:
         _convert(file, aside)
@@ -84,6 +85,12 @@ def _make(file: Path, destination: Path, record: ImportRecord) -> None:
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def _remove_leftovers(destination: Path) -> None:
+    """A killed import leaves a model's worth of files behind."""
+    for leftover in destination.parent.glob(f".{destination.name}.????????"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _is_made(destination: Path, record: ImportRecord) -> bool:
@@ -165,8 +172,6 @@ def _make_plain(model: PreTrainedModel) -> PreTrainedModel:
     """Forgets that the weights came packed, or else save_pretrained and the next loading take them for packed ones."""
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    # The name that the file's author gave it may be anything, and from_pretrained does not need it.
-    model.config.name_or_path = ""
     model.is_quantized = False
     model.hf_quantizer = None
     return model

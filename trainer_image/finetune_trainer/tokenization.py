@@ -104,7 +104,8 @@ class Tokenizer:
 
     @property
     def largest_token_id(self) -> int:
-        return max(self._tokenizer.get_vocab(with_added_tokens=True).values())
+        largest: int = max(self._tokenizer.get_vocab(with_added_tokens=True).values())
+        return largest
 
     def encode_text(self, text: str) -> tuple[int, ...]:
         """Tokens of raw text, with what the model puts around a text (such as its first token)."""

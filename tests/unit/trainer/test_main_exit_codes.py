@@ -217,6 +217,18 @@ def test_a_refused_access_elsewhere_is_a_defect(
     assert run_with(raising(error), workplace, monkeypatch) == ExitCode.DEFECT
 
 
+def test_an_input_that_only_root_may_read_is_told_with_field_and_remedy(
+    workplace: Workplace, termination_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = workplace.model / "config.json"
+    error = PermissionError(errno.EACCES, "Permission denied", str(model))
+    assert run_with(raising(error), workplace, monkeypatch) == ExitCode.USER
+    failure = failure_in(termination_log)
+    assert failure.reason is Reason.MODEL_INVALID
+    assert "spec.baseModel" in failure.message
+    assert "chmod -R a+rX" in failure.message
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_step_with_exit_code_4(
     workplace: Workplace, termination_log: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals

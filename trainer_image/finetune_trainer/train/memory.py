@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,14 +17,32 @@ from finetune_trainer.train.portions import Portions, remember_smaller
 _WORDS = ("DefaultCPUAllocator", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "not enough memory")
 
 
+@dataclass(frozen=True)
+class Remedies:
+    """Which fields to change, on a GPU and on the CPU."""
+
+    gpu: str
+    cpu: str
+
+
+TRAINING = Remedies(
+    gpu="set spec.quantization: nf4, lower spec.training.sequenceLength, or use a GPU with more memory",
+    cpu="raise spec.resources.memory, or lower spec.training.sequenceLength",
+)
+EVALUATION = Remedies(
+    gpu="use a GPU with more memory, shorten the suite's examples, or evaluate a quantized model",
+    cpu="raise spec.resources.memory",
+)
+
+
 @contextmanager
-def loading_fits(device: Device) -> Iterator[None]:
+def loading_fits(device: Device, remedies: Remedies = TRAINING) -> Iterator[None]:
     """While the model is loaded: smaller portions would not help."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise _too_large(device, "the base model alone does not fit") from error
+            raise too_large(device.is_gpu, "the base model alone does not fit", remedies) from error
         _raise_device_failure(error)
         raise
 
@@ -39,7 +58,7 @@ def learning_fits(device: Device, portions: Portions, folder: Path) -> Iterator[
             raise
         smaller = remember_smaller(portions, folder)
         if smaller is None:
-            raise _too_large(device, "not even one example at a time fits") from error
+            raise too_large(device.is_gpu, "not even one example at a time fits", TRAINING) from error
         raise MemoryExhausted(
             f"{portions.micro_batch_size} examples at once do not fit into memory; the next attempt takes {smaller} "
             f"at once, {portions.micro_batch_size * portions.accumulation} a step as before, from the last checkpoint"
@@ -53,12 +72,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
 
 
-def _too_large(device: Device, what: str) -> UserError:
-    if device.is_gpu:
-        remedy = "set spec.quantization: nf4, lower spec.training.sequenceLength, or use a GPU with more memory"
-        return UserError(Reason.INSUFFICIENT_GPU_MEMORY, f"{what} into the GPU's memory: {remedy}")
-    remedy = "raise spec.resources.memory, or lower spec.training.sequenceLength"
-    return UserError(Reason.HOST_MEMORY_EXCEEDED, f"{what} into the pod's memory: {remedy}")
+def too_large(is_gpu: bool, what: str, remedies: Remedies) -> UserError:
+    if is_gpu:
+        return UserError(Reason.INSUFFICIENT_GPU_MEMORY, f"{what} into the GPU's memory: {remedies.gpu}")
+    return UserError(Reason.HOST_MEMORY_EXCEEDED, f"{what} into the pod's memory: {remedies.cpu}")
 
 
 def _raise_device_failure(error: BaseException) -> None:

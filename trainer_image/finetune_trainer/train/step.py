@@ -18,6 +18,7 @@ from finetune_trainer.training_identity import training_identity
 
 CHECKPOINTS_FOLDER = "checkpoints"
 
+
 def run(order: TrainOrder, reporter: Reporter) -> TrainResult:
     """Trains, or finds that this was done. A stop, from the first moment on, ends at a step boundary."""
     with STOP.deferred():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from finetune_trainer.evaluation.memory import in_portions_that_fit
-from finetune_trainer.failures import MemoryExhausted
+from finetune_trainer.failures import UserError
 
 
 class SmallGpu:
@@ -38,5 +38,5 @@ def test_a_batch_that_fits_is_computed_at_once() -> None:
 
 
 def test_a_single_example_that_does_not_fit_says_what_to_do() -> None:
-    with pytest.raises(MemoryExhausted, match="larger GPU"):
+    with pytest.raises(UserError, match="GPU with more memory"):
         in_portions_that_fit(SmallGpu(room=0).square, range(4))

@@ -191,3 +191,11 @@ def test_an_import_that_fails_midway_leaves_nothing(
     monkeypatch.setattr(import_gguf, "_make_durable", fail)
     assert import_gguf.main([str(gguf_file), str(tmp_path / "tiny")]) == ExitCode.INFRASTRUCTURE
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_import_left_is_removed(gguf_file: Path, tmp_path: Path) -> None:
+    leftover = tmp_path / ".tiny.a1b2c3d4"
+    leftover.mkdir()
+    (leftover / "model.safetensors").write_bytes(b"half of it")
+    import_gguf.import_gguf(gguf_file, tmp_path / "tiny")
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]

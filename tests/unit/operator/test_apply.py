@@ -1,0 +1,318 @@
+"""Carrying out: whose a name is that is taken, what is refused, and what became of the resource meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from finetune_api.conditions import Reason
+from finetune_api.finetunejob import FineTuneJobStatus
+from finetune_api.group import Kind, Step
+from finetune_operator.apply import Applier, OutdatedError
+from finetune_operator.cache import Cache
+from finetune_operator.cluster import ApiError, Body, Cluster, Page
+from finetune_operator.intake import Intake
+from finetune_operator.plan.actions import CreateChild, DeleteJob, EmitEvent, SuspendJob, WriteStatus
+from finetune_operator.projections import resource_view
+from finetune_operator.relist import Relist
+from finetune_operator.settings import Settings
+from finetune_operator.views import Children, JobState, Key
+from finetune_operator.workqueue import WorkQueue
+
+from .building import (
+    NAMESPACE,
+    NOW,
+    SETTINGS,
+    Raw,
+    being_deleted,
+    comparison,
+    decide,
+    evaluation,
+    fine_tune_job,
+    job_of,
+    labels_of,
+    made_by,
+    newer,
+    run_of,
+    running,
+    scene,
+    uid_of,
+)
+
+
+class Answers(Cluster):
+    """Answers every request with what it was told to, and keeps what was asked."""
+
+    def __init__(self, *answers: Body | ApiError) -> None:
+        self._answers = list(answers)
+        self.asked: list[str] = []
+
+    def _answer(self, asked: str) -> Body:
+        self.asked.append(asked)
+        answer = self._answers.pop(0)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+    async def create(self, manifest: Body) -> Body:
+        return self._answer(f"create {manifest['kind']}")
+
+    async def get(self, kind: str, api_version: str, namespace: str, name: str) -> Body:
+        return self._answer(f"get {kind}")
+
+    async def apply_status(self, kind: Kind, namespace: str, name: str, version: int, status: Body) -> Body:
+        return self._answer(f"status {version}")
+
+    async def set_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
+        return self._answer(f"suspend {suspend}")
+
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
+        self._answer(f"delete {kind} {name}")
+
+
+def applier(about: Raw, *answers: Body | ApiError) -> tuple[Applier, Answers, Cache]:
+    cluster, cache = Answers(*answers), scene(about).cache
+    return Applier(resource_view(Kind(about["kind"]), about), cluster, cache, NOW), cluster, cache
+
+
+def children(cache: Cache, about: Raw) -> Children:
+    return cache.children(uid_of(about))
+
+
+CONFLICT = ApiError(409, "already exists")
+OWNER = fine_tune_job()
+
+
+def wanted() -> CreateChild:
+    (manifest,) = decide(OWNER).created
+    return CreateChild(manifest)
+
+
+def made() -> Raw:
+    """The Job as the API server answers it."""
+    metadata = {**wanted().manifest["metadata"], "uid": "1", "resourceVersion": "5"}
+    return {**wanted().manifest, "metadata": metadata}
+
+
+def obstacles(cache: Cache) -> list[tuple[Reason, str]]:
+    return [(item.reason, item.message) for item in children(cache, OWNER).obstacles.values()]
+
+
+async def test_what_was_made_is_known_at_once() -> None:
+    doing, _, cache = applier(OWNER, made())
+    assert await doing.carry_out(wanted())
+    assert [item.job.uid for item in children(cache, OWNER).items] == ["1"]
+
+
+async def test_a_job_of_ours_that_is_there_already_is_an_observation() -> None:
+    doing, cluster, cache = applier(OWNER, CONFLICT, made())
+    assert await doing.carry_out(wanted())
+    assert cluster.asked == ["create Job", "get Job"]
+    assert [item.job.uid for item in children(cache, OWNER).items] == ["1"]
+    assert obstacles(cache) == []
+
+
+async def test_one_that_is_still_being_deleted_is_waited_for() -> None:
+    doing, _, cache = applier(OWNER, CONFLICT, being_deleted(made()))
+    await doing.carry_out(wanted())
+    ((reason, message),) = obstacles(cache)
+    assert (reason, "still being deleted" in message) == (Reason.RETRYING, True)
+    assert children(cache, OWNER).items == ()
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "a namesake's"])
+async def test_a_strangers_is_a_conflict(whose: str) -> None:
+    stranger = made()
+    namesake = fine_tune_job(metadata={"uid": "another"})
+    stranger["metadata"]["labels"] = {} if whose == "nobody's" else labels_of(namesake, run_of(OWNER), Step.PREPARE)
+    doing, _, cache = applier(OWNER, CONFLICT, stranger)
+    await doing.carry_out(wanted())
+    ((reason, message),) = obstacles(cache)
+    assert (reason, wanted().manifest["metadata"]["name"] in message) == (Reason.NAME_CONFLICT, True)
+    assert children(cache, OWNER).items == ()
+
+
+async def test_an_evaluation_that_another_comparison_made_is_ours_to_share() -> None:
+    about = comparison()
+    found = made_by(evaluation("eval-1"), comparison("another"))
+    doing, _, cache = applier(about, CONFLICT, found)
+    await doing.carry_out(CreateChild(evaluation("eval-1")))
+    assert cache.resource(Key(Kind.EVALUATION, NAMESPACE, "eval-1")) is not None
+    assert children(cache, about).obstacles == {}
+
+
+QUOTA = 'jobs.batch "x" is forbidden: exceeded quota: team, requested: count/jobs.batch=1'
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "reason"),
+    [
+        (403, QUOTA, Reason.WAITING_FOR_QUOTA),
+        (403, "namespace is being terminated", Reason.POD_REFUSED),
+        (422, "spec.template.spec.tolerations: Invalid value", Reason.POD_REFUSED),
+    ],
+)
+async def test_what_the_api_server_refuses_is_noted_for_the_status(status: int, message: str, reason: Reason) -> None:
+    doing, _, cache = applier(OWNER, ApiError(status, message))
+    assert await doing.carry_out(wanted()), "the next plan is to see it"
+    ((noted, words),) = obstacles(cache)
+    assert (noted, message in words) == (reason, True)
+
+
+async def test_an_obstacle_is_forgotten_when_it_is_gone() -> None:
+    doing, _, cache = applier(OWNER, ApiError(403, QUOTA), made())
+    await doing.carry_out(wanted())
+    await doing.carry_out(wanted())
+    assert obstacles(cache) == []
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
+async def test_other_errors_are_for_the_queue(status: int) -> None:
+    doing, _, cache = applier(OWNER, ApiError(status, "later"))
+    with pytest.raises(ApiError):
+        await doing.carry_out(wanted())
+    assert obstacles(cache) == []
+
+
+async def test_a_taken_name_whose_holder_vanished_is_for_the_queue_too() -> None:
+    doing, _, _ = applier(OWNER, CONFLICT, ApiError(404, "gone"))
+    with pytest.raises(ApiError):
+        await doing.carry_out(wanted())
+
+
+# Status and Events
+
+
+async def test_a_status_that_stands_there_already_is_not_written() -> None:
+    about = {**OWNER, "status": FineTuneJobStatus().to_manifest()}
+    doing, cluster, _ = applier(about)
+    assert not await doing.carry_out(WriteStatus(FineTuneJobStatus()))
+    assert cluster.asked == []
+
+
+async def test_a_status_is_written_to_the_version_that_was_observed_and_known_at_once() -> None:
+    written = newer({**OWNER, "status": {"phase": "Pending"}})
+    doing, cluster, cache = applier(OWNER, written)
+    await doing.carry_out(WriteStatus(FineTuneJobStatus(failures=1)))
+    assert cluster.asked == [f"status {OWNER['metadata']['resourceVersion']}"]
+    found = cache.resource(Key(Kind.FINE_TUNE_JOB, NAMESPACE, "tuned"))
+    assert found is not None
+    assert found.status.phase.value == "Pending"
+
+
+@pytest.mark.parametrize("error", [CONFLICT, ApiError(404, "gone")])
+async def test_a_resource_that_changed_meanwhile_is_looked_at_again_and_the_plan_is_void(error: ApiError) -> None:
+    namesake = newer(fine_tune_job(metadata={"uid": "another"}))
+    doing, _, cache = applier(OWNER, error, namesake)
+    with pytest.raises(OutdatedError):
+        await doing.carry_out(WriteStatus(FineTuneJobStatus(failures=1)))
+    found = cache.resource(Key(Kind.FINE_TUNE_JOB, NAMESPACE, "tuned"))
+    assert found is not None
+    assert found.uid == "another"
+
+
+async def test_a_resource_that_was_deleted_meanwhile_is_forgotten() -> None:
+    doing, _, cache = applier(OWNER, ApiError(404, "gone"), ApiError(404, "gone"))
+    with pytest.raises(OutdatedError):
+        await doing.carry_out(WriteStatus(FineTuneJobStatus(failures=1)))
+    assert cache.resource(Key(Kind.FINE_TUNE_JOB, NAMESPACE, "tuned")) is None
+
+
+EVENT = EmitEvent("Preparing", "x" * 5000, warning=False, about=("a", "b"))
+
+
+async def test_an_event_that_was_said_is_not_said_again() -> None:
+    doing, cluster, _ = applier(OWNER, CONFLICT)
+    assert not await doing.carry_out(EVENT)
+    assert cluster.asked == ["create Event"]
+
+
+async def test_an_event_that_is_refused_does_not_keep_the_status_from_being_told() -> None:
+    doing, _, _ = applier(OWNER, ApiError(403, "no events for you"))
+    assert not await doing.carry_out(EVENT)
+
+
+async def test_an_event_that_could_not_be_said_is_said_later() -> None:
+    doing, _, _ = applier(OWNER, ApiError(503, "later"))
+    with pytest.raises(ApiError):
+        await doing.carry_out(EVENT)
+
+
+async def test_a_job_that_is_held_is_known_to_be_held() -> None:
+    job = job_of(OWNER, Step.TRAIN)
+    doing, cluster, cache = applier(OWNER, newer({**job, "spec": {"suspend": True}}), {})
+    assert await doing.carry_out(SuspendJob("job", "uid", True))
+    (child,) = children(cache, OWNER).items
+    assert child.job.suspended
+    await doing.carry_out(DeleteJob("job", "uid"))
+    assert cluster.asked == ["suspend True", "delete Job job"]
+
+
+# What is known against what there is
+
+
+class Inventory(Cluster):
+    """Everything there is, by kind, in pages of one."""
+
+    def __init__(self, version: int, *bodies: Raw) -> None:
+        self.version = version
+        self.bodies = bodies
+        self.asked: list[tuple[str, str, str]] = []
+
+    async def pages(self, api_version: str, kind: str, namespace: str, selector: str = "") -> AsyncIterator[Page]:
+        self.asked.append((kind, namespace, selector))
+        found = [body for body in self.bodies if body["kind"] == kind]
+        for body in found:
+            yield Page((body,), self.version)
+        if not found:
+            yield Page((), self.version)
+
+
+def relist(cache: Cache, inventory: Inventory, **settings: Any) -> Relist:
+    queue: WorkQueue[Key] = WorkQueue(lambda: 0.0)
+    chosen = Settings(trainer_image=SETTINGS.trainer_image, **settings)
+    return Relist(cache, inventory, Intake(cache, queue), chosen)
+
+
+FAR_FUTURE = 10**9
+
+
+async def test_what_was_deleted_unheard_is_forgotten() -> None:
+    job = job_of(OWNER, Step.TRAIN)
+    cache = scene(OWNER, job, running(job)).cache
+    await relist(cache, Inventory(FAR_FUTURE, OWNER)).once()
+    assert children(cache, OWNER) == Children()
+    await relist(cache, Inventory(FAR_FUTURE)).once()
+    assert cache.all_keys() == []
+
+
+async def test_what_was_made_or_changed_unheard_is_known() -> None:
+    job = job_of(OWNER, Step.TRAIN)
+    cache = scene(OWNER, job).cache
+    done = newer(job)
+    done["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    await relist(cache, Inventory(FAR_FUTURE, OWNER, done, running(job), fine_tune_job("other"))).once()
+    (child,) = children(cache, OWNER).items
+    assert (child.job.state, len(child.pods)) == (JobState.COMPLETE, 1)
+    assert len(cache.all_keys()) == 2
+
+
+async def test_what_was_made_since_the_list_is_kept() -> None:
+    job = job_of(OWNER, Step.TRAIN)
+    cache = scene(OWNER, job, running(job)).cache
+    await relist(cache, Inventory(1)).once()
+    assert len(children(cache, OWNER).items) == 1
+    assert len(cache.all_keys()) == 1
+
+
+async def test_only_the_served_namespaces_are_listed_and_compared() -> None:
+    elsewhere = fine_tune_job(metadata={"namespace": "elsewhere"})
+    cache = scene(OWNER, elsewhere).cache
+    inventory = Inventory(FAR_FUTURE)
+    await relist(cache, inventory, namespaces=(NAMESPACE,)).once()
+    assert [key.namespace for key in cache.all_keys()] == ["elsewhere"]
+    assert {namespace for _, namespace, _ in inventory.asked} == {NAMESPACE}
+    ours = "app.kubernetes.io/managed-by=finetune-operator"
+    assert {(kind, selector) for kind, _, selector in inventory.asked if selector} == {("Pod", ours), ("Job", ours)}

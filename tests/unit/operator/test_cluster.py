@@ -1,0 +1,233 @@
+"""Requests to the API server as they go over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from kubernetes.aio import client
+
+from finetune_api.group import Kind
+from finetune_operator import cluster as module
+from finetune_operator.cluster import LOG_BYTES, ApiError, Cluster, Page, path_of
+
+from .building import Raw, fine_tune_job
+
+PREFIX = "/apis/finetune.dev/v1alpha1/namespaces/research"
+
+
+@dataclass(frozen=True)
+class Request:
+    """As the server saw it."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    content_type: str
+    body: Any
+
+
+@dataclass
+class Server:
+    """Answers every request with what it was told to, and keeps it."""
+
+    url: str = ""
+    requests: list[Request] = field(default_factory=list)
+    answers: list[Callable[[], Awaitable[web.Response]]] = field(default_factory=list)
+
+    def answer(self, status: int, body: Any) -> None:
+        async def respond() -> web.Response:
+            return web.json_response(body, status=status)
+
+        self.answers.append(respond)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        text = await request.text()
+        body = json.loads(text) if text else None
+        seen = Request(request.method, request.path, dict(request.query), request.content_type, body)
+        self.requests.append(seen)
+        return await self.answers.pop(0)()
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[Server]:
+    made = Server()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", made.handle)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+@pytest_asyncio.fixture
+async def cluster(server: Server) -> AsyncIterator[Cluster]:
+    configuration = client.Configuration()
+    configuration.host = server.url
+    configuration.api_key = {"BearerToken": "Bearer token"}
+    made = Cluster(client.ApiClient(configuration))
+    yield made
+    await made.close()
+
+
+async def test_an_object_is_posted_to_its_collection(server: Server, cluster: Cluster) -> None:
+    server.answer(201, {"kind": "FineTuneJob"})
+    manifest = fine_tune_job()
+    assert await cluster.create(manifest) == {"kind": "FineTuneJob"}
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", f"{PREFIX}/finetunejobs")
+    assert request.query == {"fieldManager": "finetune-operator"}
+    assert (request.content_type, request.body) == ("application/json", manifest)
+
+
+async def test_a_status_is_applied_to_the_version_that_was_observed(server: Server, cluster: Cluster) -> None:
+    server.answer(200, {"kind": "FineTuneJob"})
+    await cluster.apply_status(Kind.FINE_TUNE_JOB, "research", "tuned", 42, {"phase": "Pending"})
+    (request,) = server.requests
+    assert (request.method, request.path) == ("PATCH", f"{PREFIX}/finetunejobs/tuned/status")
+    assert request.content_type == "application/apply-patch+yaml"
+    assert request.query == {"fieldManager": "finetune-operator", "force": "true"}
+    assert request.body["metadata"] == {"name": "tuned", "namespace": "research", "resourceVersion": "42"}
+    assert request.body["status"] == {"phase": "Pending"}
+    assert "spec" not in request.body
+
+
+async def test_owners_are_applied_under_a_manager_of_their_own(server: Server, cluster: Cluster) -> None:
+    server.answer(200, {})
+    owner = {"uid": "1"}
+    await cluster.add_owners(Kind.EVALUATION, "research", "eval-1", "uid", [owner], "finetune-operator-1")
+    (request,) = server.requests
+    assert (request.method, request.path) == ("PATCH", f"{PREFIX}/evaluations/eval-1")
+    assert request.query["fieldManager"] == "finetune-operator-1"
+    metadata = {"name": "eval-1", "namespace": "research", "uid": "uid", "ownerReferences": [owner]}
+    assert request.body["metadata"] == metadata
+    assert request.body.keys() == {"apiVersion", "kind", "metadata"}
+
+
+async def test_of_a_job_nothing_but_its_suspend_is_patched(server: Server, cluster: Cluster) -> None:
+    server.answer(200, {})
+    await cluster.set_suspended("research", "job", "uid", True)
+    (request,) = server.requests
+    assert (request.method, request.path) == ("PATCH", "/apis/batch/v1/namespaces/research/jobs/job")
+    assert request.content_type == "application/merge-patch+json"
+    assert request.body == {"metadata": {"uid": "uid"}, "spec": {"suspend": True}}
+
+
+async def test_what_is_deleted_must_have_the_uid_that_was_observed(server: Server, cluster: Cluster) -> None:
+    server.answer(200, {})
+    await cluster.delete("batch/v1", "Job", "research", "job", "uid")
+    (request,) = server.requests
+    assert (request.method, request.path) == ("DELETE", "/apis/batch/v1/namespaces/research/jobs/job")
+    assert request.body == {"propagationPolicy": "Background", "preconditions": {"uid": "uid"}}
+
+
+@pytest.mark.parametrize("status", [404, 409])
+async def test_what_is_gone_already_is_as_good_as_deleted(server: Server, cluster: Cluster, status: int) -> None:
+    server.answer(status, {"message": "gone"})
+    await cluster.delete("batch/v1", "Job", "research", "job", "uid")
+
+
+async def test_lists_come_in_pages(server: Server, cluster: Cluster) -> None:
+    server.answer(200, {"metadata": {"resourceVersion": "7", "continue": "next"}, "items": [{"a": 1}]})
+    server.answer(200, {"metadata": {"resourceVersion": "7"}, "items": [{"a": 2}]})
+    pages = [page async for page in cluster.pages("batch/v1", "Job", "", "a=b")]
+    assert pages == [Page(({"a": 1},), 7), Page(({"a": 2},), 7)]
+    first, second = server.requests
+    assert first.path == second.path == "/apis/batch/v1/jobs"
+    assert first.query == {"limit": "500", "labelSelector": "a=b"}
+    assert second.query == {"limit": "500", "labelSelector": "a=b", "continue": "next"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (("v1", "Pod", "research", "pod"), "/api/v1/namespaces/research/pods/pod"),
+        (("v1", "Event", "research"), "/api/v1/namespaces/research/events"),
+        (("batch/v1", "Job", ""), "/apis/batch/v1/jobs"),
+        (("finetune.dev/v1alpha1", "Comparison", "research", "a"), f"{PREFIX}/comparisons/a"),
+    ],
+)
+def test_paths(arguments: tuple[str, ...], path: str) -> None:
+    assert path_of(*arguments) == path
+
+
+async def test_only_the_tail_of_a_log_is_taken(server: Server, cluster: Cluster) -> None:
+    async def respond() -> web.Response:
+        return web.Response(body=b"x" * 50_000 + "ü".encode() + b"\xff")
+
+    server.answers.append(respond)
+    tail = await cluster.log_tail("research", "pod")
+    assert len(tail.encode(errors="replace")) <= LOG_BYTES + 2
+    assert tail.endswith("ü\ufffd")
+    (request,) = server.requests
+    assert request.path == "/api/v1/namespaces/research/pods/pod/log"
+    assert request.query == {"tailLines": "64"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [({"kind": "Status", "message": "exceeded quota: team"}, "exceeded quota: team"), ([], "[]"), ("no", '"no"')],
+)
+async def test_an_answer_that_is_no_success_says_why(server: Server, cluster: Cluster, body: Raw, message: str) -> None:
+    server.answer(403, body)
+    with pytest.raises(ApiError) as caught:
+        await cluster.create(fine_tune_job())
+    assert (caught.value.status, caught.value.message) == (403, message)
+
+
+async def test_a_refused_connection_is_an_error_of_the_network(cluster: Cluster, server: Server) -> None:
+    async def respond() -> web.Response:
+        raise ConnectionResetError
+
+    unreachable = client.Configuration()
+    unreachable.host = "http://127.0.0.1:1"
+    there = Cluster(client.ApiClient(unreachable))
+    with pytest.raises(OSError):
+        await there.create(fine_tune_job())
+    await there.close()
+    assert respond
+
+
+async def test_a_connection_that_breaks_off_is_an_error_of_the_network_too(server: Server, cluster: Cluster) -> None:
+    """Of aiohttp's own errors most are not: they would end the task that follows progress."""
+
+    async def respond() -> web.Response:
+        response = web.Response(body=b"x" * 100)
+        response.content_length = 1000
+        return response
+
+    server.answers.append(respond)
+    with pytest.raises(OSError, match="pods/pod/log"):
+        await cluster.log_tail("research", "pod")
+
+
+async def test_a_request_that_is_not_answered_is_given_up(
+    server: Server, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REQUEST_SECONDS", 0.05)
+
+    async def respond() -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError("never")
+
+    server.answers.append(respond)
+    with pytest.raises(TimeoutError):
+        await cluster.create(fine_tune_job())
+
+
+async def test_kinds_that_are_not_served_yet_are_none(server: Server, cluster: Cluster) -> None:
+    server.answer(404, {})
+    assert await cluster.served() == frozenset()
+    server.answer(200, {"resources": [{"name": "finetunejobs"}, {"name": "finetunejobs/status"}]})
+    assert "finetunejobs" in await cluster.served()
+    server.answer(500, {})
+    with pytest.raises(ApiError):
+        await cluster.served()
