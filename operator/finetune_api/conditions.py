@@ -104,6 +104,7 @@ class Reason(StrEnum):
     DEVICE_FAILED = "DeviceFailed"
     NODE_LOST = "NodeLost"
     POD_LOST = "PodLost"
+    PREPARATION_LOST = "PreparationLost"
     INTERNAL_ERROR = "InternalError"
 
 

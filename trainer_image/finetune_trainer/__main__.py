@@ -49,11 +49,13 @@ _LIBRARY_SETTINGS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in _LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
-    options = _parser().parse_args(arguments)
+    options, others = _parser().parse_known_args(arguments)
     STOP.listen()
     if options.command == "import-gguf":
-        exit_code: int = import_module("finetune_trainer.import_gguf").main(options.arguments)
+        exit_code: int = import_module("finetune_trainer.import_gguf").main(others)
         return exit_code
+    if others:
+        _parser().error(f"unrecognized arguments: {' '.join(others)}")
     return run_order(options.order if options.command == "run" else None)
 
 
@@ -126,8 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     run = commands.add_parser("run", help="carry out the order of a file")
     run.add_argument("order", type=Path, help="JSON document, as the environment variable would hold it")
-    gguf = commands.add_parser("import-gguf", help="turn a GGUF file into a model folder", add_help=False)
-    gguf.add_argument("arguments", nargs=argparse.REMAINDER)
+    commands.add_parser("import-gguf", help="turn a GGUF file into a model folder", add_help=False)
     return parser
 
 

@@ -11,8 +11,10 @@ from typing import Any
 from finetune_api.conditions import Reason
 from finetune_trainer.digests import combined_digest, digests_of_files
 from finetune_trainer.failures import UserError
+from finetune_trainer.known_architectures import causal_model_types
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.safetensors_headers import BrokenSafetensorsError, Shapes, read_shapes
+from finetune_trainer.stopping import STOP
 from finetune_trainer.tokenization import TOKENIZER_FILE
 
 CONFIG_FILE = "config.json"
@@ -76,6 +78,7 @@ def base_model_digest(model: BaseModel, reporter: Reporter) -> str:
     def count(read: int) -> None:
         nonlocal done
         done += read
+        STOP.raise_if_requested()
         reporter.progress(done >> 20, total >> 20)
 
     return combined_digest(digests_of_files(model.folder, model.files, count))
@@ -103,6 +106,12 @@ def _refuse_what_cannot_be_trained(config: Mapping[str, Any]) -> None:
     architecture = next(iter(config.get("architectures") or ()), "")
     if architecture and not architecture.endswith(("ForCausalLM", "LMHeadModel")):
         raise _UnusableError(f"the model is a {architecture}; only causal language models can be fine-tuned")
+    known = causal_model_types()
+    if known and config["model_type"] not in known:
+        raise _UnusableError(
+            f"the model type '{config['model_type']}' is not one that the trainer's transformers knows; code that a "
+            "model's folder brings is never run"
+        )
     if config.get("quantization_config"):
         method = config["quantization_config"].get("quant_method", "some method")
         raise _UnusableError(

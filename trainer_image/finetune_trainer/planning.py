@@ -8,6 +8,7 @@ from finetune_api.conditions import Reason
 from finetune_api.finetunejob import Method, Training, TrainingPlan
 from finetune_api.orders import PrepareTrainingOrder
 from finetune_api.quantization import Precision, Quantization
+from finetune_trainer.cpu_features import multiplies_bfloat16
 from finetune_trainer.failures import UserError
 
 GPU_TOKENS_AT_ONCE = 8192
@@ -24,7 +25,7 @@ def make_plan(order: PrepareTrainingOrder, examples: int, longest: int) -> Train
     return TrainingPlan(
         method=method,
         quantization=quantization,
-        precision=Precision.BFLOAT16,
+        precision=_precision(order.gpus),
         micro_batch_size=micro_batch_size,
         gradient_accumulation=order.training.effective_batch_size // micro_batch_size,
         steps=steps_per_epoch * order.training.epochs,
@@ -42,6 +43,10 @@ def resolve_method(method: Method, quantization: Quantization | None) -> tuple[M
     if method is Method.QLORA or is_quantized:
         return Method.QLORA, quantization or Quantization.NF4
     return Method.LORA, Quantization.NONE
+
+
+def _precision(gpus: int) -> Precision:
+    return Precision.BFLOAT16 if gpus or multiplies_bfloat16() else Precision.FLOAT32
 
 
 def _micro_batch_size(training: Training, longest: int, gpus: int) -> int:

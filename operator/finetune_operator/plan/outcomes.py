@@ -157,7 +157,9 @@ def _blame(termination: Termination, step: Step) -> Broken:
     if not isinstance(failure, Failure):
         return Broken(reason, _last_words(termination), retry, counted)
     told = failure.reason if termination.exit_code in _FAULTS else reason
-    return Broken(told, _with_errors(failure), retry, counted)
+    # What prepare had written is gone from the volume: only another prepare helps.
+    again = told is Reason.PREPARATION_LOST
+    return Broken(told, _with_errors(failure), retry, counted, result_lost=again)
 
 
 def _out_of_host_memory(step: Step) -> Broken:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from finetune_api.conditions import Reason
 from finetune_api.group import Kind, Step
 
 from .building import (
+    NOW,
     Raw,
     decide,
     evaluation,
@@ -21,6 +24,7 @@ from .building import (
     with_result,
     with_status,
 )
+from .child_outcomes import exits
 from .outcomes import TRAINED, evaluated, model_of, prepare_done, queued, resolved, succeeded, train_done, training
 
 
@@ -195,3 +199,14 @@ def test_the_scores_of_an_evaluation_are_found_again_on_the_volume() -> None:
     decision = decide(told(wiped(body)), prepare, with_result(prepare, resolved(done=evaluated())))
     assert (decision.phase, decision.status.score, decision.created) == ("Succeeded", "0.5", [])
     assert decision.status.predictions.path.startswith(f"research/{uid_of(body)}/")
+
+
+def test_a_training_that_finds_no_preparation_on_its_volume_is_prepared_again() -> None:
+    job, *children = queued(fine_tune_job())
+    *prepare, _, _ = children
+    failed = job_of(job, Step.TRAIN, ended="Failed")
+    around = (*prepare, failed, *exits(3, Reason.PREPARATION_LOST)(failed))
+    first = decide(job, *around)
+    assert first.status.plan is None
+    decision = decide(told(job, *around), *around, now=NOW + timedelta(hours=1))
+    assert decision.jobs == [("prepare", 2)]

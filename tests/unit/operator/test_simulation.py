@@ -4,6 +4,7 @@ nothing is computed twice."""
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from functools import cache
 
@@ -26,9 +27,19 @@ FINANCE = {"suite": {"builtin": "finance"}}
 seeds = st.integers(min_value=0, max_value=2**32)
 
 
+STORIES = int(os.environ.get("FINETUNE_STORIES", "1"))
+"""How many times as many stories to tell, and other ones, when somebody is looking for a rare one."""
+
+
 def examples(number: int) -> settings:
     """A story is told by its seed and has no smaller form that fails in the same way: nothing is shrunk."""
-    return settings(max_examples=number, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+    return settings(
+        max_examples=number * STORIES,
+        derandomize=STORIES == 1,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+    )
 
 
 async def one_job(world: World) -> None:

@@ -85,6 +85,10 @@ def only_sentencepiece(folder: Path) -> None:
         (remove("config.json"), "the folder has no config.json, so it is no model; it holds "),
         (write("config.json", b"{"), "config.json is not JSON"),
         (write("config.json", b"{}"), "config.json names no model_type"),
+        (
+            with_config(model_type="homemade"),
+            "the model type 'homemade' is not one that the trainer's transformers knows",
+        ),
         (with_config(architectures=["T5ForConditionalGeneration"]), "only causal language models"),
         (with_config(quantization_config={"quant_method": "gptq"}), "already quantized (gptq): give the model as it"),
         (remove("model.safetensors"), "the folder has no safetensors weights; it holds config.json"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +12,8 @@ from workplaces import TRAINING, Workplace
 
 from finetune_api.conditions import Reason
 from finetune_api.finetunejob import Method
-from finetune_api.quantization import Quantization
-from finetune_trainer import prepare_training
+from finetune_api.quantization import Precision, Quantization
+from finetune_trainer import cpu_features, planning, prepare_training
 from finetune_trainer.failures import UserError
 from finetune_trainer.planning import largest_divisor, make_plan, resolve_method
 
@@ -70,6 +73,25 @@ def test_a_pinned_micro_batch_size_must_divide_the_effective_one(workplace: Work
 def test_several_gpus_are_refused_rather_than_left_idle(workplace: Workplace) -> None:
     with pytest.raises(UserError, match=r"spec\.resources\.gpus: a training uses one GPU at most"):
         prepare_training.run(workplace.prepare_order(gpus=2), workplace.reporter)
+
+
+@pytest.mark.parametrize(
+    ("information", "precision"),
+    [
+        ("processor: 0\nflags\t: fpu sse2 avx512f avx512_bf16 erms\n", Precision.BFLOAT16),
+        ("processor: 0\nFeatures\t: fp asimd bf16 i8mm\n", Precision.BFLOAT16),
+        ("processor: 0\nflags\t: fpu sse2 avx2\n", Precision.FLOAT32),
+        ("", Precision.FLOAT32),
+    ],
+)
+def test_a_cpu_computes_in_the_format_that_it_has_instructions_for(
+    workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, information: str, precision: Precision
+) -> None:
+    (tmp_path / "cpuinfo").write_text(information)
+    multiplies_bfloat16 = partial(cpu_features.multiplies_bfloat16, tmp_path / "cpuinfo")
+    monkeypatch.setattr(planning, "multiplies_bfloat16", multiplies_bfloat16)
+    assert planning.make_plan(workplace.prepare_order(), examples=8, longest=8).precision is precision
+    assert planning.make_plan(workplace.prepare_order(gpus=1), examples=8, longest=8).precision is Precision.BFLOAT16
 
 
 @given(number=st.integers(1, 4096), limit=st.integers(1, 5000))

@@ -30,7 +30,7 @@ def load_base_model(folder: Path, quantization: Quantization, precision: Precisi
             local_files_only=True,
             trust_remote_code=False,
         )
-    except (ValueError, KeyError, AttributeError, ImportError) as error:
+    except (ValueError, KeyError, ImportError) as error:
         raise UserError(Reason.MODEL_INVALID, f"the base model cannot be loaded: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -36,14 +37,16 @@ def _find_prepared(directory: Path) -> PrepareTrainingResult:
     prepared = find_complete(directory, Step.PREPARE)
     if not isinstance(prepared, PrepareTrainingResult):
         raise InfrastructureError(
-            Reason.STORAGE_FAILED,
-            f"{directory / Step.PREPARE} is missing or damaged: prepare the training in the same folder first",
+            Reason.PREPARATION_LOST,
+            f"{directory / Step.PREPARE} is missing or damaged: the training has to be prepared again",
         )
     return prepared
 
 
 def _train(order: TrainOrder, prepared: PrepareTrainingResult, identity: str, reporter: Reporter) -> TrainResult:
     reporter.stage("starting")
+    # Where several GPUs can be seen, outside of a pod, one is enough.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     # Imported only now, since it loads torch, which takes seconds.
     training = import_module("finetune_trainer.train.training")
     result: TrainResult = training.train(
