@@ -18,6 +18,7 @@ from workbench import Json, Workbench, condition
 MODEL = "SmolLM2-135M-Instruct"
 SUITE = {"builtin": "finance", "limitPerTask": 60}
 RESOURCES = {"gpus": 1, "cpu": "1800m", "memory": "6Gi"}
+TRAINING_ROWS = 200
 PATIENCE_SECONDS = 1500.0
 
 
@@ -33,6 +34,7 @@ def bench() -> Iterator[Workbench]:
         rows = training_rows(bench)
         bench.write("datasets", "train.jsonl", map(json.dumps, rows))
         bench.write("datasets", "shuffled.jsonl", map(json.dumps, with_shuffled_answers(rows)))
+        bench.write("datasets", "few.jsonl", map(json.dumps, rows[:16]))
         apply_all(bench)
         yield bench
     finally:
@@ -41,7 +43,7 @@ def bench() -> Iterator[Workbench]:
 
 def training_rows(bench: Workbench) -> list[Json]:
     lines = (bench.cluster.checkout.root / "examples" / "demo" / "train.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in lines[:TRAINING_ROWS]]
 
 
 def with_shuffled_answers(rows: list[Json]) -> list[Json]:
@@ -60,11 +62,11 @@ def with_shuffled_answers(rows: list[Json]) -> list[Json]:
 
 def apply_all(bench: Workbench) -> None:
     learning = {"epochs": 1, "learningRate": "1e-3", "sequenceLength": 256, "effectiveBatchSize": 8}
-    nothing = {**learning, "learningRate": "1e-12"}
+    nothing = {**learning, "learningRate": "1e-12"}  # an adapter that is trained and stays what it was: nothing
     bench.apply(
         job("taught", "train.jsonl", learning),
         job("misled", "shuffled.jsonl", learning),
-        job("untouched", "train.jsonl", nothing),
+        job("untouched", "few.jsonl", nothing),
         *(
             comparison(f"{name}-vs-base", name, suite=SUITE, decoding={"maxNewTokens": 16}, resources=RESOURCES)
             for name in ("taught", "misled", "untouched")

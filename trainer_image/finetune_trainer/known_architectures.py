@@ -1,4 +1,4 @@
-"""Which model types the installed transformers can train, told without importing it (which takes seconds, and torch)."""
+"""Which model types the installed transformers can train, told without importing it: that takes seconds."""
 
 from __future__ import annotations
 

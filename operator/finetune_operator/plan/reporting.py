@@ -41,13 +41,21 @@ class Report:
 CHANGE_PENDING = " The spec was changed; a new run starts when this one ends."
 
 
+IN_SHORT = "The run failed; condition Failed says why and what to do."
+
+
+def _in_short(aspect: Wanted) -> Wanted:
+    """The failure is told once: `kubectl describe` shows all conditions below each other."""
+    return aspect if aspect.holds else replace(aspect, message=IN_SHORT)
+
+
 def wanted_conditions(report: Report) -> Iterable[Wanted]:
     """The kind's aspects, then Complete, and what kstatus knows: Reconciling until validated, Stalled at the end."""
-    yield from report.aspects
+    yield from (_in_short(aspect) if report.failed else aspect for aspect in report.aspects)
     yield Wanted(ConditionType.COMPLETE, report.succeeded, report.reason, report.message)
     if report.failed:
         yield Wanted(ConditionType.FAILED, True, report.reason, report.message)
-        yield Wanted(ConditionType.STALLED, True, report.reason, report.message)
+        yield Wanted(ConditionType.STALLED, True, report.reason, IN_SHORT)
     elif report.phase.value == "Suspended":
         yield Wanted(ConditionType.SUSPENDED, True, report.reason, report.message)
     elif not report.validated and not report.succeeded:

@@ -24,7 +24,6 @@ from .building import (
     DIGEST,
     OTHER_DIGEST,
     Raw,
-    decide,
     fine_tuned_model,
     job_of,
     moment,
@@ -32,10 +31,10 @@ from .building import (
     run_of,
     running,
     starting,
-    told,
     uid_of,
     with_result,
 )
+from .deciding import decide, told
 
 TRAINED = TrainResult(
     training=TrainingSummary(

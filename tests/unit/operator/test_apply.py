@@ -28,7 +28,6 @@ from .building import (
     Raw,
     being_deleted,
     comparison,
-    decide,
     evaluation,
     fine_tune_job,
     job_of,
@@ -37,9 +36,9 @@ from .building import (
     newer,
     run_of,
     running,
-    scene,
     uid_of,
 )
+from .deciding import decide, scene
 
 
 class Answers(Cluster):

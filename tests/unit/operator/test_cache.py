@@ -32,12 +32,12 @@ from .building import (
     newer,
     pod_of,
     running,
-    scene,
     starting,
     trouble,
     uid_of,
     with_status,
 )
+from .deciding import scene
 
 TUNED = Key(Kind.FINE_TUNE_JOB, NAMESPACE, "tuned")
 

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from finetune_api.group import Kind, Step
 
-from .building import (
-    comparison,
-    decide,
-    edited,
-    fine_tune_job,
-    job_of,
-    run_of,
-    told,
-    unscheduled,
-    with_status,
-)
+from .building import comparison, edited, fine_tune_job, job_of, run_of, unscheduled, with_status
+from .deciding import decide, told
 from .outcomes import prepare_done, queued, train_done, training
 
 NO_SUCH_CLAIM = 'persistentvolumeclaim "modles" not found'

@@ -13,20 +13,18 @@ from .building import (
     OTHER_DIGEST,
     Raw,
     being_deleted,
-    decide,
     edited,
     evaluation,
     fine_tune_job,
     job_of,
     rerun,
     running,
-    told,
     uid_of,
     with_result,
 )
 from .child_outcomes import exits
+from .deciding import decide, order_of, told
 from .outcomes import evaluated, evaluation_succeeded, resolved, succeeded
-from .test_finetunejob_plan import order_of
 
 
 def prepare_done(body: Raw, done: EvaluateResult | None = None) -> tuple[Raw, Raw]:

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from .building import (
-    Raw,
-    being_deleted,
-    comparison,
-    decide,
-    fine_tune_job,
-    moment,
-    rerun,
-    told,
-    uid_of,
-    with_status,
-)
+from .building import Raw, being_deleted, comparison, fine_tune_job, moment, rerun, uid_of, with_status
+from .deciding import decide, told
 from .outcomes import TRAINED, prepare_done, succeeded, train_done, training
 
 

@@ -10,7 +10,7 @@ import pytest
 from finetune_api.conditions import Reason
 from finetune_api.events import ProgressEvent
 from finetune_api.group import Kind, Step
-from finetune_api.orders import PrepareTrainingOrder, TrainOrder, parse_order
+from finetune_api.orders import PrepareTrainingOrder, TrainOrder
 from finetune_operator.digests import model_name
 from finetune_operator.observe import observe
 from finetune_operator.projections import pod_view
@@ -21,11 +21,9 @@ from .building import (
     DIGEST,
     NOW,
     SETTINGS,
-    Decision,
     Raw,
     being_deleted,
     comparison,
-    decide,
     fine_tune_job,
     fine_tuned_model,
     job_of,
@@ -35,18 +33,12 @@ from .building import (
     owned_by,
     run_of,
     running,
-    scene,
-    told,
     uid_of,
     with_result,
     with_status,
 )
+from .deciding import Decision, decide, order_of, scene, told
 from .outcomes import TRAINED, model_of, prepare_done, prepared, queued, succeeded, train_done, training
-
-
-def order_of(manifest: Raw) -> object:
-    (container,) = manifest["spec"]["template"]["spec"]["containers"]
-    return parse_order(next(item["value"] for item in container["env"] if item["name"] == "FINETUNE_ORDER"))
 
 
 def name_of_the_model(job: Raw) -> str:

@@ -10,21 +10,9 @@ import pytest
 from finetune_api.conditions import Reason
 from finetune_api.group import Kind, Step
 
-from .building import (
-    NOW,
-    Raw,
-    decide,
-    evaluation,
-    fine_tune_job,
-    job_of,
-    newer,
-    running,
-    told,
-    uid_of,
-    with_result,
-    with_status,
-)
+from .building import NOW, Raw, evaluation, fine_tune_job, job_of, newer, running, uid_of, with_result, with_status
 from .child_outcomes import exits
+from .deciding import decide, told
 from .outcomes import TRAINED, evaluated, model_of, prepare_done, queued, resolved, succeeded, train_done, training
 
 

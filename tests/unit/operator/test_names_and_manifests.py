@@ -17,19 +17,10 @@ from finetune_operator.manifests.jobs import threads
 from finetune_operator.projections import owned_by_labels
 from finetune_operator.views import Owned
 
-from .building import (
-    DIGEST,
-    OTHER_DIGEST,
-    Raw,
-    comparison,
-    decide,
-    evaluation,
-    fine_tune_job,
-    told,
-    uid_of,
-)
+from .building import DIGEST, OTHER_DIGEST, Raw, comparison, evaluation, fine_tune_job, uid_of
+from .comparisons import evaluating, preparing
+from .deciding import decide, told
 from .outcomes import evaluation_succeeded, prepare_done, succeeded, train_done
-from .test_comparison_plan import evaluating, preparing
 from .test_evaluation_plan import prepare_done as evaluation_prepared
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

@@ -16,7 +16,8 @@ from finetune_operator.progress import ProgressFollower, last_progress
 from finetune_operator.projections import job_view, pod_view
 from finetune_operator.views import Child
 
-from .building import Raw, fine_tune_job, job_of, key_of, moment, running, scene, uid_of
+from .building import Raw, fine_tune_job, job_of, key_of, moment, running, uid_of
+from .deciding import scene
 from .simulation import virtual_time
 
 

@@ -12,7 +12,6 @@ from .building import (
     NOW,
     Raw,
     being_deleted,
-    decide,
     edited,
     evaluation,
     fine_tune_job,
@@ -20,10 +19,10 @@ from .building import (
     moment,
     newer,
     running,
-    told,
     with_result,
 )
 from .child_outcomes import exits
+from .deciding import decide, told
 from .outcomes import TRAINED, model_of, prepare_done, resolved
 
 

@@ -14,7 +14,6 @@ from .building import (
     NOW,
     Raw,
     comparison,
-    decide,
     edited,
     evaluation,
     fine_tune_job,
@@ -24,11 +23,11 @@ from .building import (
     rerun,
     run_of,
     running,
-    told,
     uid_of,
     with_status,
 )
 from .child_outcomes import exits
+from .deciding import decide, order_of, told
 from .outcomes import (
     evaluation_succeeded,
     prepare_done,
@@ -36,7 +35,6 @@ from .outcomes import (
     succeeded,
     training,
 )
-from .test_finetunejob_plan import order_of
 
 OTHER_MODEL = {"persistentVolumeClaim": {"claimName": "models", "path": "mistral"}}
 

@@ -12,20 +12,9 @@ from finetune_api.conditions import Reason
 from finetune_api.group import Step
 
 from . import outcomes
-from .building import (
-    OTHER_DIGEST,
-    Decision,
-    Raw,
-    comparison,
-    decide,
-    evaluation,
-    fine_tune_job,
-    job_of,
-    moment,
-    told,
-    with_result,
-)
+from .building import OTHER_DIGEST, Raw, comparison, evaluation, fine_tune_job, job_of, moment, with_result
 from .child_outcomes import OUTCOMES, Course, Outcome
+from .deciding import Decision, decide, told
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,8 @@ import pytest
 
 from finetune_api.group import Step
 
-from .building import (
-    NOW,
-    Raw,
-    decide,
-    edited,
-    evaluation,
-    fine_tune_job,
-    job_of,
-    running,
-    told,
-    with_result,
-)
+from .building import NOW, Raw, edited, evaluation, fine_tune_job, job_of, running, with_result
+from .deciding import decide, told
 from .outcomes import TRAINED, prepare_done, resolved, training
 
 

@@ -1,0 +1,145 @@
+"""How a Comparison pairs the answers and says its verdict, and what can no longer disturb it then."""
+
+from __future__ import annotations
+
+import pytest
+
+from finetune_api.group import Kind, Step
+from finetune_api.orders import CompareOrder
+
+from .building import (
+    DIGEST,
+    OTHER_DIGEST,
+    being_deleted,
+    comparison,
+    fine_tune_job,
+    job_of,
+    newer,
+    run_of,
+    uid_of,
+    with_result,
+    with_status,
+)
+from .comparisons import TUNED, comparing, evaluating, finished, preparing, trained_job
+from .deciding import decide, order_of, told
+from .outcomes import (
+    as_served,
+    compared,
+    comparison_prepared,
+    evaluation_succeeded,
+    model_of,
+    training,
+)
+
+
+def test_the_answers_are_paired_when_both_have_succeeded() -> None:
+    there, *others, base, tuned = evaluating()
+    done = (evaluation_succeeded(base), evaluation_succeeded(tuned, OTHER_DIGEST))
+    decision = decide(there, *others, *done)
+    assert (decision.phase, decision.jobs) == ("Comparing", [("compare", 1)])
+    order = order_of(decision.created[0])
+    assert isinstance(order, CompareOrder)
+    assert (order.baseline.digest, order.candidate.digest) == (DIGEST, OTHER_DIGEST)
+    assert order.cost is not None
+    assert order.cost.training_hours == "0.5"
+
+
+def test_the_cost_is_not_taken_from_a_namesake() -> None:
+    there, job, model, *prepare, base, tuned = evaluating()
+    namesake = newer(job)
+    namesake["metadata"]["uid"] = "another"
+    namesake["status"]["training"]["hours"] = "99"
+    done = (evaluation_succeeded(base), evaluation_succeeded(tuned, OTHER_DIGEST))
+    noted = with_status(model, training={**job["status"]["training"], "hours": "0.7"})
+    order = order_of(decide(there, namesake, noted, *prepare, *done).created[0])
+    assert isinstance(order, CompareOrder)
+    assert order.cost is not None
+    assert order.cost.training_hours == "0.7"
+
+
+def test_the_verdict_is_told_in_a_line_and_in_a_sentence() -> None:
+    there, *others = finished()
+    status = there["status"]
+    assert status["phase"] == "Succeeded"
+    assert status["summary"] == {"base": "0.40", "tuned": "0.60", "delta": "+0.20", "verdict": "Improved"}
+    (candidate,) = status["candidates"]
+    job, model = others[:2]
+    assert (candidate["uid"], candidate["run"]) == (uid_of(job), run_of(job))
+    assert (candidate["fineTunedModel"], candidate["evaluation"]) == (model["metadata"]["name"], TUNED)
+    assert status["report"]["path"] == f"research/{uid_of(there)}/{run_of(there)}/compare/report.html"
+    complete = next(item for item in status["conditions"] if item["type"] == "Complete")
+    assert complete["reason"] == "Compared"
+    assert complete["message"] == "tuned against its baseline: Improved (0.40 to 0.60, 95% interval 0.15 to 0.25)."
+
+
+def test_a_gate_that_is_not_passed_is_a_result_and_not_a_failure() -> None:
+    there, *others, _, _ = comparing()
+    compare = job_of(there, Step.COMPARE, ended="Complete")
+    decision = decide(there, *others, compare, with_result(compare, compared(passed=False)))
+    assert (decision.phase, decision.reason) == ("Succeeded", "GateFailed")
+    assert "Gates not passed: minImprovementPercent." in decision.message
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "much"])
+def test_a_verdict_whose_numbers_are_none_is_never_told(number: str) -> None:
+    there, *others, _, _ = comparing()
+    compare = job_of(there, Step.COMPARE, ended="Complete")
+    decision = decide(there, *others, compare, with_result(compare, compared(delta=number)))
+    assert (decision.phase, decision.reason) == ("Comparing", "InternalError")
+    assert decision.status.summary is None
+
+
+def test_a_comparison_that_ended_asks_for_nothing_more() -> None:
+    there, *others = finished()
+    assert decide(there, *others).plan.actions == ()
+
+
+def test_a_verdict_is_taken_even_where_model_and_evaluations_are_deleted_meanwhile() -> None:
+    there, *_ = comparing()
+    compare = job_of(there, Step.COMPARE, ended="Complete")
+    decision = decide(there, compare, with_result(compare, compared()))
+    assert decision.phase == "Succeeded"
+
+
+def test_a_comparison_at_work_is_not_disturbed_by_the_deletion_of_an_evaluation() -> None:
+    there, job, model, *_, compare, pod = comparing()
+    decision = decide(there, job, model, compare, pod)
+    assert (decision.phase, decision.created) == ("Comparing", [])
+
+
+def test_a_lost_status_repeats_neither_evaluations_nor_the_comparison() -> None:
+    there, *others = finished()
+    lost = newer(there)
+    lost["status"] = {"observedGeneration": -1}
+    decision = decide(lost, *others)
+    assert (decision.phase, decision.created) == ("Succeeded", [])
+    assert decision.status.candidates == decide(comparing()[0], *others).status.candidates
+
+
+def test_a_comparison_that_is_being_deleted_is_left_alone() -> None:
+    there, *others = evaluating()
+    assert decide(being_deleted(there), *others).plan.actions == ()
+
+
+def test_the_baseline_may_be_another_model() -> None:
+    job, model = trained_job()
+    other = {"persistentVolumeClaim": {"claimName": "models", "path": "mistral"}}
+    there = told(comparison(baseline={"baseModel": other}), job, model)
+    base, _ = decide(there, job, model, *comparison_prepared(there)).made(Kind.EVALUATION)
+    assert base["spec"]["model"]["baseModel"] == other
+
+
+def test_what_the_operator_makes_is_taken_for_its_own_when_it_is_served() -> None:
+    there, job, model = preparing()
+    children = comparison_prepared(there)
+    made = [as_served(body) for body in decide(there, job, model, *children).made(Kind.EVALUATION)]
+    decision = decide(there, job, model, *children, *made)
+    assert (decision.created, decision.shared, decision.deleted) == ([], [], [])
+
+
+def test_a_training_candidate_becomes_a_bound_one_without_being_named_again() -> None:
+    job, *children = training(fine_tune_job())
+    waiting = told(comparison(), job)
+    done, model = trained_job()
+    assert decide(waiting, done, model).phase == "Preparing"
+    assert children and model_of(job)["metadata"]["name"] == model["metadata"]["name"]
