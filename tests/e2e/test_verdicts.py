@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -27,8 +28,9 @@ def bench() -> Iterator[Workbench]:
     """All three jobs and comparisons are applied at once; the scheduler takes them one after the other."""
     cluster = load()
     install(cluster)
-    cluster.create_namespace("e2e-verdicts")
-    bench = Workbench(cluster, "e2e-verdicts")
+    namespace = f"e2e-{uuid.uuid4().hex[:8]}"
+    cluster.create_namespace(namespace)
+    bench = Workbench(cluster, namespace)
     try:
         bench.copy_model(smollm2_folder(cluster), MODEL)
         rows = training_rows(bench)
@@ -38,7 +40,7 @@ def bench() -> Iterator[Workbench]:
         apply_all(bench)
         yield bench
     finally:
-        cluster.delete_namespace("e2e-verdicts")
+        cluster.delete_namespace(namespace)
 
 
 def training_rows(bench: Workbench) -> list[Json]:

@@ -98,8 +98,8 @@ def _evaluate(situation: Situation, model: FineTunedModelSpec) -> Plan:
         return _broken(situation, broken)
     actions = tuple(action for item in wanted for action in item.actions)
     if shared_evaluations.have_succeeded(both):
-        compared = _compare(situation, model)
-        return replace(compared, actions=(*compared.actions, *actions))
+        compared = _compare(situation, model)  # shared first: once the answers are paired, nobody looks at this again
+        return replace(compared, actions=(*actions, *compared.actions))
     obstacle = next((item for item in wanted if item.obstacle is not None), None)
     message = "; ".join(shared_evaluations.standing(side) for side in both)
     report = Report(Phase.EVALUATING, Reason.WAITING_FOR_EVALUATIONS, message, validated=True)

@@ -14,7 +14,9 @@ from .building import (
     comparison,
     fine_tune_job,
     job_of,
+    made_by,
     newer,
+    owned_by,
     run_of,
     uid_of,
     with_result,
@@ -42,6 +44,15 @@ def test_the_answers_are_paired_when_both_have_succeeded() -> None:
     assert (order.baseline.digest, order.candidate.digest) == (DIGEST, OTHER_DIGEST)
     assert order.cost is not None
     assert order.cost.training_hours == "0.5"
+
+
+def test_an_evaluation_is_shared_before_the_answers_are_paired() -> None:
+    """Afterwards nobody looks at it again, and it would go with the other Comparison."""
+    there, *others, base, tuned = evaluating()
+    shared = made_by(evaluation_succeeded(owned_by(base, comparison("another"))), comparison("another"))
+    decision = decide(there, *others, shared, evaluation_succeeded(tuned, OTHER_DIGEST))
+    assert decision.kinds_of_actions.index("ShareEvaluation") < decision.kinds_of_actions.index("WriteStatus")
+    assert decision.jobs == [("compare", 1)]
 
 
 def test_the_cost_is_not_taken_from_a_namesake() -> None:

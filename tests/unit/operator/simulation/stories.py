@@ -44,7 +44,7 @@ async def one_job(world: World) -> None:
 
 async def business(world: World) -> None:
     """A job that is compared twice, one whose dataset is wrong, one whose training fails once, one score of its own."""
-    world.trainer.endings["flawed", "prepare"] = [fails(ExitCode.USER, Reason.DATASET_INVALID)]
+    world.trainer.endings["flawed", "prepare"] = [fails(ExitCode.USER, Reason.DATASET_INVALID)] * 9
     world.trainer.endings["shaky", "train"] = [fails(ExitCode.INFRASTRUCTURE, Reason.STORAGE_FAILED)]
     world.apply(
         fine_tune_job("tuned", evaluation=FINANCE),
