@@ -36,7 +36,7 @@ def resident_megabytes(cluster: Cluster) -> float:
 
 
 def _writes_per_job(bench: Workbench) -> float:
-    """Counted at the API server's audit log, Events included. The jobs are shorter than the interval of progress."""
+    """Counted at the API server's audit log, Events included, and so are the few writes that tell progress."""
     before = _audited(bench)
     for number in range(JOBS):
         bench.apply(fine_tune_job(f"counted-{number}"))
