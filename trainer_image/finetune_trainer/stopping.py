@@ -31,7 +31,7 @@ class StopRequest:
         finally:
             self._deferred = False
 
-    def raise_if_requested(self, what_is_kept: str = "nothing was lost: the step starts again") -> None:
+    def raise_if_requested(self, what_is_kept: str = "what was finished is kept") -> None:
         if self.requested:
             raise StoppedError(f"stopped as told; {what_is_kept}")
 

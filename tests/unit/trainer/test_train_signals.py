@@ -80,4 +80,6 @@ def test_a_stop_while_the_libraries_load_is_not_lost(prepared: Workplace, tmp_pa
     assert terminated(prepared, log, is_starting) == ExitCode.STOPPED
     failure = parse_result(log.read_text())
     assert isinstance(failure, Failure)
-    assert failure.message == "stopped as told; nothing had been learnt yet"
+    assert failure.message == "stopped as told; what was finished is kept"
+    assert not (prepared.directory / "train").exists()
+    assert not list((prepared.directory / "checkpoints").glob("checkpoint-*"))
