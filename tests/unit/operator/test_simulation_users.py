@@ -207,8 +207,9 @@ def test_a_comparison_whose_evaluation_failed_goes_on_when_it_is_edited() -> Non
 
 
 def test_a_strangers_job_of_the_same_name_is_never_touched() -> None:
+    stranger = undisturbed(one_job).server.all("Job")[0]
+
     async def tell(world: World) -> None:
-        stranger = undisturbed(one_job).server.all("Job")[0]
         world.machinery.ignored.add(stranger["metadata"]["name"])
         stranger["metadata"] = {"name": stranger["metadata"]["name"], "namespace": "research"}
         world.server.create(stranger)

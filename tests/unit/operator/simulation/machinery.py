@@ -40,8 +40,8 @@ class Machinery:
         name = change.body["metadata"]["name"]
         if change.type == "ADDED" and change.body["kind"] == "Job" and name not in self.ignored:
             self._start(self._drive(change.body))
-        if change.type == "DELETED":
-            self._start(self._collect(change.body["metadata"]["uid"]))
+        if change.type == "ADDED" or change.type == "DELETED":
+            self._start(self._collect(change))
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -53,9 +53,12 @@ class Machinery:
 
     # The garbage collector
 
-    async def _collect(self, uid: str) -> None:
+    async def _collect(self, change: Change) -> None:
+        """What an owner left behind, and what was made for an owner that is gone already."""
         await self._pause()
-        for body in self._server.owned_by(uid):
+        metadata = change.body["metadata"]
+        added = self._server.find(change.body["kind"], metadata["name"]) if change.type == "ADDED" else None
+        for body in [added] if added is not None else list(self._server.owned_by(metadata["uid"])):
             if not is_orphan(self._server, body):
                 continue
             if body["kind"] == "Pod":
