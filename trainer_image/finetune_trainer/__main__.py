@@ -1,4 +1,7 @@
-"""Carries out one order: `python3 -m finetune_trainer` in a pod, `... run order.json` by hand."""
+"""Carries out one order: `python3 -m finetune_trainer` in a pod, `finetune run order.json` by hand.
+
+Also by hand: `finetune plan`, without a cluster, and `finetune import-gguf`.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +52,22 @@ _LIBRARY_SETTINGS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in _LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
-    options, others = _parser().parse_known_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["plan"]:
+        return _run_command("finetune_trainer.plan_command.command", given[1:])
     STOP.listen()
-    if options.command == "import-gguf":
-        exit_code: int = import_module("finetune_trainer.import_gguf").main(others)
-        return exit_code
+    if given[:1] == ["import-gguf"]:
+        return _run_command("finetune_trainer.import_gguf", given[1:])
+    options, others = _parser().parse_known_args(given)
     if others:
         _parser().error(f"unrecognized arguments: {' '.join(others)}")
     return run_order(options.order if options.command == "run" else None)
+
+
+def _run_command(module: str, arguments: Sequence[str]) -> int:
+    """A command that reads its own arguments; its module is imported only when it is asked for."""
+    exit_code: int = import_module(module).main(arguments)
+    return exit_code
 
 
 def run_order(path: Path | None) -> int:
@@ -120,7 +131,7 @@ def _order_text(path: Path | None) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python3 -m finetune_trainer",
+        prog="finetune",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -128,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     run = commands.add_parser("run", help="carry out the order of a file")
     run.add_argument("order", type=Path, help="JSON document, as the environment variable would hold it")
+    commands.add_parser("plan", help="say what a FineTuneJob needs, without a cluster", add_help=False)
     commands.add_parser("import-gguf", help="turn a GGUF file into a model folder", add_help=False)
     return parser
 

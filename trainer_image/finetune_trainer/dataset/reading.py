@@ -67,6 +67,37 @@ def read_dataset(path: Path, on_bytes: Callable[[int], object] | None = None) ->
     return reader.dataset()
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Some lines of a file, evenly spread over it."""
+
+    dataset: ReadDataset
+    lines: int
+    """Lines of the whole file that are not blank."""
+
+
+def read_sample(path: Path, size: int) -> Sample:
+    """At most so many lines of a file; all of them where it has no more. Only those are parsed."""
+    with path.open("rb") as file:
+        _refuse_foreign_format(file)
+        start = file.tell()
+        lines = sum(1 for line in _lines(file) if line is None or line.strip())
+        file.seek(start)
+        wanted = {index * lines // min(size, lines) for index in range(min(size, lines))}
+        return Sample(_read_lines(file, wanted), lines)
+
+
+def _read_lines(file: BinaryIO, wanted: set[int]) -> ReadDataset:
+    reader = _Reader()
+    filled = 0
+    for number, line in enumerate(_lines(file), start=1):
+        if line is None or line.strip():
+            if filled in wanted:
+                reader.read(number, line)
+            filled += 1
+    return reader.dataset()
+
+
 class _Reader:
     """Collects examples and problems; the first good line says which shape the file has."""
 

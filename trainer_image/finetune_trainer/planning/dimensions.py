@@ -1,0 +1,261 @@
+"""The sizes of a model, from its config.json alone: no weight is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_trainer.target_modules import ALL_LINEAR
+
+OUTPUT_LAYER = "lm_head"
+
+_TIED_BY_DEFAULT = frozenset(
+    {"cohere", "cohere2", "falcon", "gemma", "gemma2", "gemma3", "gemma3_text", "gpt2", "smollm3", "starcoder2"}
+)
+"""Model types whose config.json may leave `tie_word_embeddings` out and mean true."""
+_NORMS_ON_BOTH_SIDES = frozenset({"gemma2", "gemma3", "gemma3_text"})
+"""Of attention and feed-forward; others have one before each."""
+_NORMS_ON_HEADS = frozenset({"gemma3", "gemma3_text", "olmo2", "qwen3"})
+"""Queries and keys are normed too."""
+_EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_KNOWN_LAYER_TYPES = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+
+
+class UnplannableModelError(ValueError):
+    """Why nothing can be said about the memory that a model needs."""
+
+
+class UnknownTargetError(ValueError):
+    """A target module that the model's layers do not have."""
+
+
+@dataclass(frozen=True)
+class LinearLayer:
+    """A matrix of one transformer layer. Layers that read the same tensor have the same `source`."""
+
+    name: str
+    inputs: int
+    outputs: int
+    source: str
+
+    @property
+    def size(self) -> int:
+        return self.inputs * self.outputs
+
+
+@dataclass(frozen=True)
+class ModelDimensions:
+    """Widths in elements."""
+
+    hidden: int
+    query_width: int
+    """Heads x head size; in some models it is not the hidden size."""
+    key_value_width: int
+    """Key and value heads x head size: less than `query_width` where heads share them."""
+    feed_forward: int
+    layers: int
+    heads: int
+    vocabulary: int
+    normed: int
+    """What the norms of one layer read, together."""
+    tied: bool
+    """Whether the output layer is the embedding."""
+    linears: tuple[LinearLayer, ...]
+    """The matrices of one layer."""
+
+    @property
+    def gated(self) -> bool:
+        """Whether the feed-forward part multiplies two of its inputs' projections (SwiGLU, GeGLU)."""
+        wide = sum(linear.outputs for linear in self.linears if linear.source == "feed-forward")
+        return wide == 2 * self.feed_forward
+
+    @property
+    def linear_parameters(self) -> int:
+        """Weights of all layers, without embedding, output layer and norms."""
+        return self.layers * sum(linear.size for linear in self.linears)
+
+    @property
+    def embedding_parameters(self) -> int:
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    @property
+    def norm_parameters(self) -> int:
+        return self.layers * self.normed + self.hidden
+
+    def targets(self, names: Sequence[str]) -> tuple[LinearLayer, ...]:
+        """The matrices of one layer that get an adapter. UnknownTargetError for a name that there is not."""
+        if tuple(names) == (ALL_LINEAR,):
+            return self.linears
+        there = {linear.name for linear in self.linears} | {OUTPUT_LAYER}
+        wanted = {name: name.rpartition(".")[2] for name in names}  # peft takes a path's end, too
+        missing = [name for name in names if wanted[name] not in there]
+        if missing:
+            listed = ", ".join(sorted(there - {OUTPUT_LAYER}))
+            raise UnknownTargetError(f"no linear layer called {', '.join(missing)}; it has {listed}")
+        return tuple(linear for linear in self.linears if linear.name in wanted.values())
+
+
+def read_dimensions(config: Mapping[str, Any]) -> ModelDimensions:
+    """From the content of a config.json, also where a multimodal model nests its language model's.
+
+    UnplannableModelError names what is missing, or what kind of model is not planned.
+    """
+    text = config.get("text_config")
+    if isinstance(text, Mapping):
+        config = {"tie_word_embeddings": config.get("tie_word_embeddings"), **text}
+    _refuse_other_kinds(config)
+    model_type = str(config.get("model_type", ""))
+    hidden = _size(config, "hidden_size", "n_embd", "d_model")
+    heads = _size(config, "num_attention_heads", "n_head")
+    head_size = _optional_size(config, "head_dim", "head_size") or hidden // heads
+    key_value_heads = _key_value_heads(config, heads)
+    feed_forward = _feed_forward(config, model_type, hidden)
+    widths = _Widths(hidden, heads * head_size, key_value_heads * head_size, feed_forward)
+    return ModelDimensions(
+        hidden=hidden,
+        query_width=widths.query,
+        key_value_width=widths.key_value,
+        feed_forward=feed_forward,
+        layers=_size(config, "num_hidden_layers", "n_layer"),
+        heads=heads,
+        vocabulary=_size(config, "vocab_size"),
+        normed=_normed(model_type, widths),
+        tied=_is_tied(config, model_type),
+        linears=_LAYOUTS.get(model_type, _llama)(widths),
+    )
+
+
+def _refuse_other_kinds(config: Mapping[str, Any]) -> None:
+    experts = next((config[key] for key in _EXPERT_COUNTS if config.get(key)), 0)
+    if isinstance(experts, int) and experts > 1:
+        raise UnplannableModelError(
+            f"the model is a mixture of {experts} experts, which cannot be planned: give a dense model"
+        )
+    others = set(config.get("layer_types") or ()) - _KNOWN_LAYER_TYPES
+    if others:
+        raise UnplannableModelError(f"layers of the type {', '.join(sorted(others))} cannot be planned")
+
+
+def _key_value_heads(config: Mapping[str, Any], heads: int) -> int:
+    if config.get("multi_query") and not config.get("new_decoder_architecture"):
+        return 1
+    return _optional_size(config, "num_key_value_heads", "num_kv_heads") or heads
+
+
+def _feed_forward(config: Mapping[str, Any], model_type: str, hidden: int) -> int:
+    size = _optional_size(config, "intermediate_size", "ffn_hidden_size", "n_inner")
+    if size is None:
+        if model_type not in _UNGATED:
+            raise UnplannableModelError("config.json has no intermediate_size")
+        return 4 * hidden
+    # The first Qwen counts both halves of its gate.
+    return size // 2 if model_type == "qwen" else size
+
+
+def _normed(model_type: str, widths: _Widths) -> int:
+    around = 4 if model_type in _NORMS_ON_BOTH_SIDES else 2
+    heads = widths.query + widths.key_value if model_type in _NORMS_ON_HEADS else 0
+    return around * widths.hidden + heads
+
+
+def _is_tied(config: Mapping[str, Any], model_type: str) -> bool:
+    tied = config.get("tie_word_embeddings")
+    return model_type in _TIED_BY_DEFAULT if tied is None else bool(tied)
+
+
+def _size(config: Mapping[str, Any], *names: str) -> int:
+    size = _optional_size(config, *names)
+    if size is None:
+        raise UnplannableModelError(f"config.json has no {names[0]}")
+    return size
+
+
+def _optional_size(config: Mapping[str, Any], *names: str) -> int | None:
+    for name in names:
+        value = config.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UnplannableModelError(f"{name} in config.json is not a whole number above 0 (it is {value!r})")
+        return value
+    return None
+
+
+@dataclass(frozen=True)
+class _Widths:
+    hidden: int
+    query: int
+    key_value: int
+    feed_forward: int
+
+    def attention(self, query: str, key: str, value: str, output: str) -> tuple[LinearLayer, ...]:
+        return (
+            LinearLayer(query, self.hidden, self.query, "attention"),
+            LinearLayer(key, self.hidden, self.key_value, "attention"),
+            LinearLayer(value, self.hidden, self.key_value, "attention"),
+            LinearLayer(output, self.query, self.hidden, "heads"),
+        )
+
+    def fused_attention(self, fused: str, output: str) -> tuple[LinearLayer, ...]:
+        return (
+            LinearLayer(fused, self.hidden, self.query + 2 * self.key_value, "attention"),
+            LinearLayer(output, self.query, self.hidden, "heads"),
+        )
+
+    def feed_forwards(self, *into: str, out: str) -> tuple[LinearLayer, ...]:
+        return (
+            *(LinearLayer(name, self.hidden, self.feed_forward, "feed-forward") for name in into),
+            LinearLayer(out, self.feed_forward, self.hidden, "product"),
+        )
+
+
+def _llama(widths: _Widths) -> tuple[LinearLayer, ...]:
+    """Llama, Mistral, Qwen 2 and 3, Gemma, OLMo, Granite, SmolLM: by far the most."""
+    return (
+        *widths.attention("q_proj", "k_proj", "v_proj", "o_proj"),
+        *widths.feed_forwards("gate_proj", "up_proj", out="down_proj"),
+    )
+
+
+def _phi3(widths: _Widths) -> tuple[LinearLayer, ...]:
+    return (
+        *widths.fused_attention("qkv_proj", "o_proj"),
+        LinearLayer("gate_up_proj", widths.hidden, 2 * widths.feed_forward, "feed-forward"),
+        LinearLayer("down_proj", widths.feed_forward, widths.hidden, "product"),
+    )
+
+
+def _phi(widths: _Widths) -> tuple[LinearLayer, ...]:
+    return (*widths.attention("q_proj", "k_proj", "v_proj", "dense"), *widths.feed_forwards("fc1", out="fc2"))
+
+
+def _starcoder2(widths: _Widths) -> tuple[LinearLayer, ...]:
+    return (*widths.attention("q_proj", "k_proj", "v_proj", "o_proj"), *widths.feed_forwards("c_fc", out="c_proj"))
+
+
+def _gpt2(widths: _Widths) -> tuple[LinearLayer, ...]:
+    return (*widths.fused_attention("c_attn", "c_proj"), *widths.feed_forwards("c_fc", out="c_proj"))
+
+
+def _neox(widths: _Widths) -> tuple[LinearLayer, ...]:
+    return (
+        *widths.fused_attention("query_key_value", "dense"),
+        *widths.feed_forwards("dense_h_to_4h", out="dense_4h_to_h"),
+    )
+
+
+def _qwen(widths: _Widths) -> tuple[LinearLayer, ...]:
+    return (*widths.fused_attention("c_attn", "c_proj"), *widths.feed_forwards("w1", "w2", out="c_proj"))
+
+
+_LAYOUTS = {
+    "phi3": _phi3,
+    "phi": _phi,
+    "starcoder2": _starcoder2,
+    "gpt2": _gpt2,
+    "gpt_neox": _neox,
+    "falcon": _neox,
+    "qwen": _qwen,
+}
+_UNGATED = frozenset({"phi", "starcoder2", "gpt2", "gpt_neox", "falcon"})
