@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finetune_trainer.planning.layouts import LAYOUTS, LinearLayer, Widths
 from finetune_trainer.target_modules import ALL_LINEAR
 
 OUTPUT_LAYER = "lm_head"
@@ -18,6 +19,8 @@ _NORMS_ON_BOTH_SIDES = frozenset({"gemma2", "gemma3", "gemma3_text"})
 """Of attention and feed-forward; others have one before each."""
 _NORMS_ON_HEADS = frozenset({"gemma3", "gemma3_text", "olmo2", "qwen3"})
 """Queries and keys are normed too."""
+_FOUR_TIMES_THE_HIDDEN_SIZE = frozenset({"falcon", "gpt2"})
+"""Their feed-forward part, where config.json does not say."""
 _EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _KNOWN_LAYER_TYPES = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 
@@ -28,20 +31,6 @@ class UnplannableModelError(ValueError):
 
 class UnknownTargetError(ValueError):
     """A target module that the model's layers do not have."""
-
-
-@dataclass(frozen=True)
-class LinearLayer:
-    """A matrix of one transformer layer. Layers that read the same tensor have the same `source`."""
-
-    name: str
-    inputs: int
-    outputs: int
-    source: str
-
-    @property
-    def size(self) -> int:
-        return self.inputs * self.outputs
 
 
 @dataclass(frozen=True)
@@ -111,7 +100,7 @@ def read_dimensions(config: Mapping[str, Any]) -> ModelDimensions:
     head_size = _optional_size(config, "head_dim", "head_size") or hidden // heads
     key_value_heads = _key_value_heads(config, heads)
     feed_forward = _feed_forward(config, model_type, hidden)
-    widths = _Widths(hidden, heads * head_size, key_value_heads * head_size, feed_forward)
+    widths = Widths(hidden, heads * head_size, key_value_heads * head_size, feed_forward)
     return ModelDimensions(
         hidden=hidden,
         query_width=widths.query,
@@ -122,7 +111,7 @@ def read_dimensions(config: Mapping[str, Any]) -> ModelDimensions:
         vocabulary=_size(config, "vocab_size"),
         normed=_normed(model_type, widths),
         tied=_is_tied(config, model_type),
-        linears=_LAYOUTS.get(model_type, _llama)(widths),
+        linears=LAYOUTS[model_type](widths),
     )
 
 
@@ -135,6 +124,11 @@ def _refuse_other_kinds(config: Mapping[str, Any]) -> None:
     others = set(config.get("layer_types") or ()) - _KNOWN_LAYER_TYPES
     if others:
         raise UnplannableModelError(f"layers of the type {', '.join(sorted(others))} cannot be planned")
+    if config.get("model_type") not in LAYOUTS:
+        raise UnplannableModelError(
+            f"the memory of a model of the type '{config.get('model_type')}' cannot be planned; it can for "
+            + ", ".join(sorted(LAYOUTS))
+        )
 
 
 def _key_value_heads(config: Mapping[str, Any], heads: int) -> int:
@@ -146,14 +140,14 @@ def _key_value_heads(config: Mapping[str, Any], heads: int) -> int:
 def _feed_forward(config: Mapping[str, Any], model_type: str, hidden: int) -> int:
     size = _optional_size(config, "intermediate_size", "ffn_hidden_size", "n_inner")
     if size is None:
-        if model_type not in _UNGATED:
+        if model_type not in _FOUR_TIMES_THE_HIDDEN_SIZE:
             raise UnplannableModelError("config.json has no intermediate_size")
         return 4 * hidden
     # The first Qwen counts both halves of its gate.
     return size // 2 if model_type == "qwen" else size
 
 
-def _normed(model_type: str, widths: _Widths) -> int:
+def _normed(model_type: str, widths: Widths) -> int:
     around = 4 if model_type in _NORMS_ON_BOTH_SIDES else 2
     heads = widths.query + widths.key_value if model_type in _NORMS_ON_HEADS else 0
     return around * widths.hidden + heads
@@ -180,82 +174,3 @@ def _optional_size(config: Mapping[str, Any], *names: str) -> int | None:
             raise UnplannableModelError(f"{name} in config.json is not a whole number above 0 (it is {value!r})")
         return value
     return None
-
-
-@dataclass(frozen=True)
-class _Widths:
-    hidden: int
-    query: int
-    key_value: int
-    feed_forward: int
-
-    def attention(self, query: str, key: str, value: str, output: str) -> tuple[LinearLayer, ...]:
-        return (
-            LinearLayer(query, self.hidden, self.query, "attention"),
-            LinearLayer(key, self.hidden, self.key_value, "attention"),
-            LinearLayer(value, self.hidden, self.key_value, "attention"),
-            LinearLayer(output, self.query, self.hidden, "heads"),
-        )
-
-    def fused_attention(self, fused: str, output: str) -> tuple[LinearLayer, ...]:
-        return (
-            LinearLayer(fused, self.hidden, self.query + 2 * self.key_value, "attention"),
-            LinearLayer(output, self.query, self.hidden, "heads"),
-        )
-
-    def feed_forwards(self, *into: str, out: str) -> tuple[LinearLayer, ...]:
-        return (
-            *(LinearLayer(name, self.hidden, self.feed_forward, "feed-forward") for name in into),
-            LinearLayer(out, self.feed_forward, self.hidden, "product"),
-        )
-
-
-def _llama(widths: _Widths) -> tuple[LinearLayer, ...]:
-    """Llama, Mistral, Qwen 2 and 3, Gemma, OLMo, Granite, SmolLM: by far the most."""
-    return (
-        *widths.attention("q_proj", "k_proj", "v_proj", "o_proj"),
-        *widths.feed_forwards("gate_proj", "up_proj", out="down_proj"),
-    )
-
-
-def _phi3(widths: _Widths) -> tuple[LinearLayer, ...]:
-    return (
-        *widths.fused_attention("qkv_proj", "o_proj"),
-        LinearLayer("gate_up_proj", widths.hidden, 2 * widths.feed_forward, "feed-forward"),
-        LinearLayer("down_proj", widths.feed_forward, widths.hidden, "product"),
-    )
-
-
-def _phi(widths: _Widths) -> tuple[LinearLayer, ...]:
-    return (*widths.attention("q_proj", "k_proj", "v_proj", "dense"), *widths.feed_forwards("fc1", out="fc2"))
-
-
-def _starcoder2(widths: _Widths) -> tuple[LinearLayer, ...]:
-    return (*widths.attention("q_proj", "k_proj", "v_proj", "o_proj"), *widths.feed_forwards("c_fc", out="c_proj"))
-
-
-def _gpt2(widths: _Widths) -> tuple[LinearLayer, ...]:
-    return (*widths.fused_attention("c_attn", "c_proj"), *widths.feed_forwards("c_fc", out="c_proj"))
-
-
-def _neox(widths: _Widths) -> tuple[LinearLayer, ...]:
-    return (
-        *widths.fused_attention("query_key_value", "dense"),
-        *widths.feed_forwards("dense_h_to_4h", out="dense_4h_to_h"),
-    )
-
-
-def _qwen(widths: _Widths) -> tuple[LinearLayer, ...]:
-    return (*widths.fused_attention("c_attn", "c_proj"), *widths.feed_forwards("w1", "w2", out="c_proj"))
-
-
-_LAYOUTS = {
-    "phi3": _phi3,
-    "phi": _phi,
-    "starcoder2": _starcoder2,
-    "gpt2": _gpt2,
-    "gpt_neox": _neox,
-    "falcon": _neox,
-    "qwen": _qwen,
-}
-_UNGATED = frozenset({"phi", "starcoder2", "gpt2", "gpt_neox", "falcon"})
