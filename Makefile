@@ -15,6 +15,7 @@ export LOCALCLUSTER_PYTHON := $(VENV)/bin/python
 LOCALCLUSTER := PYTHONPATH=tests/cluster $(PYTHON) -m localcluster
 IN_VENV := PYTHONPATH=operator:trainer_image:tests/cluster $(VENV)/bin/python
 
+.NOTPARALLEL:
 .PHONY: help demo test lint unit test-trainer test-cluster test-e2e bench cluster-up cluster-down images crds lock clean
 
 help: ## What there is to make
@@ -76,10 +77,17 @@ lock: $(READY) ## Resolve requirements/*.txt anew from pyproject.toml
 clean: cluster-down ## cluster-down, and remove what was built in the checkout
 	rm -rf build .cluster
 
-$(READY): requirements/dev.txt
+# Its name holds the digest of what it is made from, so an existing one is never made again, whichever checkout asks;
+# two that ask at once do not make it twice.
+$(READY):
 	@$(LOCALCLUSTER) packages
-	@echo "▸ Python packages for development, into $(VENV)"
-	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
-	@set -o pipefail; $(VENV)/bin/pip install --disable-pip-version-check --progress-bar off --require-hashes \
-		-r requirements/dev.txt | while read -r line; do echo "  … $${line:0:110}"; done
-	@touch $@
+	@flock $(CACHE)/venv.lock $(MAKE) --no-print-directory make-venv
+
+.PHONY: make-venv
+make-venv:
+	@if [ -e $(READY) ]; then exit 0; fi; set -eo pipefail; \
+	echo "▸ Python packages for development, into $(VENV)"; \
+	rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
+	$(VENV)/bin/pip install --disable-pip-version-check --progress-bar off --require-hashes \
+		-r requirements/dev.txt | while read -r line; do echo "  … $${line:0:110}"; done; \
+	touch $(READY)
