@@ -106,6 +106,27 @@ def test_a_relative_tolerance_follows_the_reference() -> None:
 
 
 @pytest.mark.parametrize(
+    "prediction",
+    [
+        "EPS: 1.23 (or 1.45)",
+        "EPS: 1.23 1.45",
+        "EPS: 1.23 or maybe about 1.45",
+        "EPS: not 1.23",
+        "EPS: 1.23 mil",
+        "EPS: net loss per share of $1.23",
+        "The EPS was 1.45. Earlier it was 1.23",
+    ],
+)
+def test_a_number_that_is_one_of_several_denied_scaled_or_of_the_other_sign_is_wrong(prediction: str) -> None:
+    assert score(NUMBER, prediction, "1.23").value == 0.0
+
+
+@pytest.mark.parametrize("prediction", ["EPS: net loss per share of $1.23", "EPS: a loss of 1.23", "EPS: $1.23 loss"])
+def test_a_loss_in_words_is_a_negative_number(prediction: str) -> None:
+    assert score(NUMBER, prediction, "-1.23").value == 1.0
+
+
+@pytest.mark.parametrize(
     ("prediction", "reference", "value"),
     [
         ("up 12.5%", "up 12.5%", 1.0),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from finetune_trainer.scoring import labels, numbers
+from finetune_trainer.scoring import labels, number_answers, numbers
 
 
 class Direction(StrEnum):
@@ -53,9 +53,9 @@ def answer(text: str) -> Growth | None:
 
 def _percentage(text: str) -> numbers.Number | None:
     """The sign % marks the number that is meant; without one, it is the last number."""
-    marked = [number for number in numbers.find_numbers(text) if number.is_percent]
+    marked = [number for number in number_answers.claims(text) if number.is_percent]
     if not marked:
-        return numbers.last_number(text)
+        return number_answers.last(text)
     return marked[-1] if len({abs(number.value) for number in marked}) == 1 else None
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from finetune_trainer.scoring import growth, labels, numbers
+from finetune_trainer.scoring import growth, labels, number_answers
 from finetune_trainer.suites import model
 
-SCORING_VERSION = "1"
+SCORING_VERSION = "2"
 """Raised whenever an answer may score differently than before, so that no older scores are reused."""
 
 _HALF = 0.5
@@ -42,7 +42,7 @@ def score(task: model.Task, prediction: str, example: model.Example) -> Score:
 
 
 def _score_number(scorer: model.NumberScorer, prediction: str, reference: str) -> Score:
-    found, expected = numbers.answer(prediction, scorer.marker), numbers.last_number(reference)
+    found, expected = number_answers.answer(prediction, scorer.marker), number_answers.last(reference)
     if found is None or expected is None:
         return UNPARSABLE
     tolerance = max(scorer.absolute_tolerance, scorer.relative_tolerance * abs(expected.value))
