@@ -28,7 +28,10 @@ _WORDS: dict[str, Direction] = {
 
 @dataclass(frozen=True)
 class Growth:
-    """What an answer says of a change; either part may be missing, never both."""
+    """What an answer says of a change; either part may be missing, never both.
+
+    The percentage is signed where a direction is known; without one it is a bare size.
+    """
 
     direction: Direction | None
     percent: Decimal | None
@@ -39,10 +42,10 @@ class Growth:
 
 
 def answer(text: str) -> Growth | None:
-    """The growth that the text states; None when it states none or contradicts itself."""
+    """The growth that the text states; None when it states none, contradicts itself or only denies one."""
     affirmed, denied = labels.mentions(text, tuple(_WORDS))
-    directions = {_WORDS[word] for word in affirmed}
-    if len(directions) > 1 or directions & {_WORDS[word] for word in denied}:
+    directions, ruled_out = {_WORDS[word] for word in affirmed}, {_WORDS[word] for word in denied}
+    if len(directions) > 1 or directions & ruled_out or (ruled_out and not directions):
         return None
     number = _percentage(text)
     word = directions.pop() if directions else None

@@ -63,12 +63,16 @@ def _score_growth(scorer: model.GrowthScorer, prediction: str, reference: str) -
     if found is None or expected is None:
         return UNPARSABLE
     value = _HALF * (found.direction is not None and found.direction == expected.direction)
-    value += _HALF * _is_within(found.percent, expected.percent, scorer.tolerance_points)
+    value += _HALF * _is_size_right(found, expected, scorer.tolerance_points)
     return Score(value, parsed=True, parsed_value=str(found))
 
 
-def _is_within(found: Decimal | None, expected: Decimal | None, tolerance: Decimal) -> bool:
-    return found is not None and expected is not None and abs(found - expected) <= tolerance
+def _is_size_right(found: growth.Growth, expected: growth.Growth, tolerance: Decimal) -> bool:
+    """Where the answer names no direction, a rise and a fall of that size are equally near."""
+    if found.percent is None or expected.percent is None:
+        return False
+    wanted = abs(expected.percent) if found.direction is None else expected.percent
+    return abs(found.percent - wanted) <= tolerance
 
 
 def _shown(value: Decimal) -> str:
