@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
+from finetune_api.comparison import CandidateStatus
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
 from finetune_api.fields import ApiModel
@@ -19,6 +21,8 @@ from finetune_api.results import (
     parse_result,
 )
 from finetune_operator.views import Child, PodView, Termination
+
+_T = TypeVar("_T")
 
 MEMORY_KILL = "OOMKilled"
 SIGNALLED = 128
@@ -88,9 +92,25 @@ def _numbers(result: Result | None) -> Iterator[str]:
         case PrepareEvaluationResult(evaluated=EvaluateResult() as evaluated):
             yield from _numbers(evaluated)
         case CompareResult():
-            overall = result.candidate.overall
-            for effect in (*((overall,) if overall is not None else ()), *result.candidate.tasks):
-                yield from (effect.base, effect.tuned, effect.delta, effect.lower, effect.upper, effect.p)
+            yield from _numbers_of(result.candidate)
+
+
+def _numbers_of(candidate: CandidateStatus) -> Iterator[str]:
+    """An end of an interval that is left out is unbounded; one that is there must be a number."""
+    for task in candidate.tasks:
+        yield from (task.p_holm, task.became_parsable, task.became_right)
+    for effect in _present(candidate.overall, *candidate.tasks):
+        yield from (effect.base, effect.tuned, effect.delta, effect.lower, effect.upper, effect.p)
+        yield from _present(effect.delta_percent)
+    for guardrail in _present(candidate.perplexity):
+        yield from (guardrail.base, guardrail.tuned, guardrail.delta)
+        yield from _present(guardrail.lower, guardrail.upper)
+    for gate in candidate.gates:
+        yield from _present(gate.bound, gate.limit)
+
+
+def _present(*values: _T | None) -> Iterator[_T]:
+    return (value for value in values if value is not None)
 
 
 def without_result(child: Child) -> Broken:
