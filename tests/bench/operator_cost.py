@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 
-from installation import OPERATOR_NAMESPACE, operator_process
+from installation import operator_process
 from localcluster import Cluster
 from manifests import fine_tune_job
 from measurement import Measurement
+from operator_calm import is_write_of_operator
 from stage import prepared_namespace
 from workbench import Json, Workbench
 
 JOBS = 3
-WRITES = frozenset({"create", "update", "patch", "delete"})
 
 
 def measure() -> list[Measurement]:
@@ -56,16 +56,8 @@ def _is_quiet(bench: Workbench) -> bool:
 
 def _audited(bench: Workbench) -> list[Json]:
     """The operator's writes in the namespace so far, as the audit log has them."""
-    user = f"system:serviceaccount:{OPERATOR_NAMESPACE}:"
     entries = [json.loads(line) for line in bench.cluster.audit_log.read_text().splitlines()]
-    return [
-        entry
-        for entry in entries
-        if entry["user"]["username"].startswith(user)
-        and entry.get("objectRef", {}).get("namespace") == bench.namespace
-        and entry["verb"] in WRITES
-        and entry.get("stage") == "ResponseComplete"
-    ]
+    return [entry for entry in entries if is_write_of_operator(entry, bench.namespace)]
 
 
 def _progress_writes(entries: list[Json]) -> int:
