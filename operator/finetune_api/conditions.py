@@ -70,6 +70,7 @@ class Reason(StrEnum):
     POD_REFUSED = "PodRefused"
     STARTING = "Starting"
     RUNNING = "Running"
+    THROTTLED = "Throttled"
     RETRYING = "Retrying"
     PREEMPTED = "Preempted"
     SPEC_CHANGE_PENDING = "SpecChangePending"

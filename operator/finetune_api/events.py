@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from finetune_api.fields import WireModel
+from finetune_api.guard import GuardState
 
 
 class StageEvent(WireModel):
@@ -26,6 +27,18 @@ class ProgressEvent(WireModel):
     loss: str | None = None
     tokens_per_second: str | None = None
     stage: str | None = None
+    guard: GuardState | None = None
+    """What the guard is doing about a limit that was passed."""
+    throttled_seconds: float | None = None
+    """Time that the guard has taken so far, over all attempts."""
+    gpu_watts: float | None = None
+    """Power of all GPUs together."""
+    gpu_celsius: float | None = None
+    """Temperature of the hottest GPU."""
+    gpu_utilization: float | None = None
+    """Mean utilization of the GPUs, 0 to 1."""
+    gpu_joules: float | None = None
+    """Energy of all GPUs in this attempt."""
 
 
 class ProblemEvent(WireModel):

@@ -17,8 +17,8 @@ from finetune_api.fields import (
     rule,
     validations,
 )
-from finetune_api.finetunejob import Lora, Method, Training, TrainingSummary
-from finetune_api.quantization import Precision, Quantization
+from finetune_api.finetunejob import Lora, Training, TrainingSummary
+from finetune_api.quantization import Method, Precision, Quantization
 from finetune_api.sources import BaseModelSource, ClaimPath
 from finetune_api.verdicts import Verdict
 

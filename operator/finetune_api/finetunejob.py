@@ -11,23 +11,24 @@ from finetune_api.fields import (
     Count,
     Digest,
     ObservedGeneration,
-    PositiveCount,
     ReportedDecimal,
     Text,
     decimal_string,
     rule,
     validations,
 )
-from finetune_api.quantization import Precision, Quantization
+from finetune_api.guard import Guard, GuardReport
+from finetune_api.planning import TrainingPlan
+from finetune_api.quantization import Attention, Method, Precision, Quantization
 from finetune_api.runs import History, Progress, Run, Summary
 from finetune_api.sources import Artifacts, BaseModelSource, DatasetSource, SuiteSource
-from finetune_api.workload import ImagePullSecrets, PriorityClassName, Resources, Retry
+from finetune_api.tracking import Tracking
+from finetune_api.workload import ImagePullSecrets, PriorityClassName, Retry, TrainingResources
 
 
-class Method(StrEnum):
-    AUTO = "auto"
-    LORA = "lora"
-    QLORA = "qlora"
+class Overlong(StrEnum):
+    TRUNCATE = "Truncate"
+    REFUSE = "Refuse"
 
 
 class Dataset(DatasetSource):
@@ -50,7 +51,23 @@ class Lora(ApiModel):
         tuple[Annotated[str, Field(min_length=1, max_length=128)], ...],
         Field(min_length=1, max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    """Names of the linear layers that get an adapter, as the model calls them."""
+    """Names of the linear layers that get an adapter, as the model calls them; all-linear alone stands for all but the
+    output layer."""
+    rslora: bool = False
+    """Rank-stabilized LoRA: the scale is alpha / sqrt(rank), so that a high rank learns as fast as a low one."""
+    dora: bool = False
+    """Weight-decomposed LoRA: direction and magnitude are learnt apart. Slower, and no better in most trials."""
+    lora_plus_ratio: decimal_string(minimum="1", maximum="1024", example="16") | None = None  # type: ignore[valid-type]
+    """LoRA+: how much higher the learning rate of the adapter's second matrix (B) is. Left out, both have the same."""
+
+
+class EarlyStopping(ApiModel):
+    """An end before the last epoch, once the validation loss no longer falls. The best checkpoint is kept."""
+
+    patience: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Looks at the validation loss, one at each checkpoint, without an improvement before the training ends."""
+    min_improvement: decimal_string(minimum="0", maximum="1", example="0.001") = "0"  # type: ignore[valid-type]
+    """How much lower the validation loss must be to count as an improvement."""
 
 
 class Training(ApiModel):
@@ -71,13 +88,25 @@ class Training(ApiModel):
     learning_rate: decimal_string(minimum="0", maximum="1", example="2e-4", open_below=True) = "2e-4"  # type: ignore[valid-type]
     """Highest learning rate, after warm-up; it then falls along a cosine."""
     sequence_length: Annotated[int, Field(ge=16, le=1_048_576)] = 2048
-    """Longest example in tokens; longer ones are cut and counted."""
+    """Longest example in tokens; with packing, the length of a row that is filled with several."""
+    overlong: Overlong = Overlong.TRUNCATE
+    """What is done about examples that are longer than sequenceLength: Truncate cuts and counts them, Refuse fails."""
+    packing: bool = False
+    """Fills each row with several examples, which do not see each other: faster where most are short."""
     effective_batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
     """Examples a step. How many of them go through the model at once follows from the plan."""
     micro_batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Examples that go through the model at once, when the plan shall not choose; must divide effectiveBatchSize."""
     checkpoint_every_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     """Steps between checkpoints: the most that a crash can cost."""
+    activation_checkpointing: bool | None = None
+    """Computes activations twice instead of keeping them: less memory, a third slower. Left out, the plan decides."""
+    precision: Precision | None = None
+    """Number format of the weights that are not quantized. Left out, bfloat16 where the device computes with it."""
+    attention: Attention | None = None
+    """Kernel of the attention. Left out, sdpa."""
+    early_stopping: EarlyStopping | None = None
+    """When given, the training ends once the validation loss no longer falls."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
     """Fixes the order of the examples, the adapter's start and the dropout."""
 
@@ -87,6 +116,13 @@ class FollowUpEvaluation(ApiModel):
 
     suite: SuiteSource
     """The questions."""
+
+
+class Export(ApiModel):
+    """What is written beside the adapter."""
+
+    merged: bool = False
+    """Also writes the base model with the adapter merged into it, in bfloat16, and how far its logits are off."""
 
 
 class FineTuneJobSpec(ApiModel):
@@ -105,6 +141,16 @@ class FineTuneJobSpec(ApiModel):
                 "method qlora needs quantization int8 or nf4: set spec.quantization to one of them or leave it out",
                 field="quantization",
             ),
+            rule(
+                "!has(self.training.earlyStopping) || double(self.dataset.validationFraction) > 0.0",
+                "earlyStopping watches the validation loss: set spec.dataset.validationFraction above 0",
+                field="training.earlyStopping",
+            ),
+            rule(
+                "self.resources.nodes == 1 || self.resources.gpus > 0",
+                "several nodes need GPUs: set spec.resources.gpus, or spec.resources.nodes: 1",
+                field="resources.nodes",
+            ),
         )
     }
 
@@ -115,21 +161,27 @@ class FineTuneJobSpec(ApiModel):
     artifacts: Artifacts | None = None
     """Where the adapter, the checkpoints and the reports are kept."""
     method: Method = Method.AUTO
-    """lora keeps the base model's weights as they are; qlora quantizes them; auto is qlora where spec.quantization is
-    int8 or nf4, and lora else."""
+    """lora keeps the base model's weights as they are; qlora quantizes them; auto takes the fastest that fits the GPU
+    memory that the cluster has."""
     quantization: Quantization | None = None
     """How the base model's weights are kept in memory: none, int8 or nf4. Left out, it is nf4 with method qlora, and
-    none else."""
+    follows from the plan with method auto."""
     lora: Lora = Lora()
     """The low-rank adapter."""
     training: Training = Training()
     """How long, how fast and in which portions the model learns."""
-    resources: Resources = Resources()
-    """What the training pod may take."""
+    resources: TrainingResources = TrainingResources()
+    """What the training pods may take."""
     priority_class_name: PriorityClassName = None
     """PriorityClass of the pods. It acts on the next pod."""
     image_pull_secrets: ImagePullSecrets = ()
     """Secrets of this namespace to pull the trainer image with."""
+    guard: Guard | None = None
+    """Limits on the GPUs' power and temperature. It acts on the next pod."""
+    tracking: Tracking | None = None
+    """Where the training's curves go besides TensorBoard files on the artifacts volume. It acts on the next pod."""
+    export: Export = Export()
+    """What is written beside the adapter."""
     retry: Retry = Retry()
     """What is done about failures of the infrastructure. It acts at once."""
     evaluation: FollowUpEvaluation | None = None
@@ -157,25 +209,6 @@ class DatasetSummary(ApiModel):
     """Examples longer than training.sequenceLength, which are cut."""
 
 
-class TrainingPlan(ApiModel):
-    """What prepare decided before a GPU is asked for."""
-
-    method: Method
-    """lora or qlora."""
-    quantization: Quantization
-    """How the base model's weights are kept."""
-    precision: Precision
-    """Number format of the weights that are not quantized."""
-    micro_batch_size: PositiveCount
-    """Examples that go through the model at once."""
-    gradient_accumulation: PositiveCount
-    """Micro-batches a step."""
-    steps: PositiveCount
-    """Optimizer steps in all."""
-    steps_per_epoch: PositiveCount
-    """Optimizer steps in one pass over the training examples."""
-
-
 class TrainingSummary(ApiModel):
     """What the training took and reached."""
 
@@ -185,18 +218,46 @@ class TrainingSummary(ApiModel):
     """Mean training loss of the last logged steps."""
     validation_loss: ReportedDecimal | None = None
     """Loss on the held-out examples at the end; absent when none were held out."""
+    validation_loss_before: ReportedDecimal | None = None
+    """The same before the first step."""
+    perplexity: ReportedDecimal | None = None
+    """Perplexity on the held-out examples at the end: e to the power of the loss."""
+    perplexity_before: ReportedDecimal | None = None
+    """The same before the first step."""
+    best_step: Count | None = None
+    """The step whose checkpoint was kept, where the validation loss decided."""
+    stopped_early: bool = False
+    """Whether early stopping ended the training."""
+    skipped_steps: Count = 0
+    """Steps whose gradient was not finite, and which were left out."""
+    rollbacks: Count = 0
+    """How often a diverging training went back to a checkpoint."""
+    learning_rate_scale: ReportedDecimal | None = None
+    """What is left of the learning rate after rollbacks; absent when there were none."""
     hours: ReportedDecimal
     """Running time of the training, over all attempts."""
     energy_kwh: Annotated[ReportedDecimal | None, Field(alias="energyKWh")] = None
     """GPU energy; absent when it was not measured."""
     energy_note: Text | None = None
     """Why there is no energy figure, when there is none."""
+    failed_attempts_energy_kwh: Annotated[ReportedDecimal | None, Field(alias="failedAttemptsEnergyKWh")] = None
+    """GPU energy of the attempts that failed, which is not part of energyKWh."""
+    mean_watts: ReportedDecimal | None = None
+    """Mean power of all GPUs together while they trained."""
+    gpu_product: Text | None = None
+    """The GPU that it ran on, as NVML names it; absent on the CPU."""
+    guard: GuardReport | None = None
+    """What the limits on power and temperature cost."""
     tokens_per_second: ReportedDecimal
     """Tokens, without padding, a second of training."""
     peak_memory_bytes: Count
     """Most memory in use: the GPU's, or the process's where it computes on the CPU."""
+    planned_peak_bytes: Count | None = None
+    """What the plan expected of it."""
     adapter_digest: Digest
     """sha256 over the adapter's files."""
+    merged_logit_difference: ReportedDecimal | None = None
+    """Largest difference between the logits of the merged model and those of base and adapter; absent without merge."""
 
 
 class FineTuneJobStatus(ApiModel):

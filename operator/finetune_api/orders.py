@@ -7,8 +7,11 @@ from pydantic import Field, TypeAdapter
 from finetune_api.comparison import Cost, Gate
 from finetune_api.evaluation import Decoding
 from finetune_api.fields import WireModel
-from finetune_api.finetunejob import Lora, Method, Training
-from finetune_api.quantization import Quantization
+from finetune_api.finetunejob import Export, Lora, Training
+from finetune_api.guard import Guard
+from finetune_api.planning import GpuClass, Measured
+from finetune_api.quantization import Method, Quantization
+from finetune_api.tracking import Tracking
 
 ORDER_VARIABLE = "FINETUNE_ORDER"
 """Name of the environment variable that holds the order."""
@@ -75,6 +78,12 @@ class PrepareTrainingOrder(OrderBase):
     lora: Lora
     training: Training
     gpus: int
+    nodes: int = 1
+    guard: Guard | None = None
+    gpu_classes: Annotated[tuple[GpuClass, ...], Field(max_length=32)] = ()
+    """GPUs that the cluster has. Empty where none is known: then nothing is said about what fits."""
+    measured: Annotated[tuple[Measured, ...], Field(max_length=32)] = ()
+    """What finished trainings took, latest first."""
 
 
 class TrainOrder(OrderBase):
@@ -85,6 +94,10 @@ class TrainOrder(OrderBase):
     lora: Lora
     training: Training
     gpus: int
+    nodes: int = 1
+    guard: Guard | None = None
+    tracking: Tracking | None = None
+    export: Export = Export()
 
 
 class PrepareEvaluationOrder(OrderBase):

@@ -10,7 +10,8 @@ from finetune_api.comparison import CandidateStatus
 from finetune_api.conditions import Reason
 from finetune_api.evaluation import TaskScore
 from finetune_api.fields import WireModel
-from finetune_api.finetunejob import DatasetSummary, TrainingPlan, TrainingSummary
+from finetune_api.finetunejob import DatasetSummary, TrainingSummary
+from finetune_api.planning import TrainingPlan
 
 TERMINATION_MESSAGE_LIMIT = 4096
 """Bytes that Kubernetes keeps of a termination message."""

@@ -24,6 +24,8 @@ class Progress(ApiModel):
     """Training loss at the last report."""
     stage: Text | None = None
     """What the pod is doing."""
+    throttled_seconds: Count | None = None
+    """Time that the guard has taken so far to keep the limits; absent when none was passed."""
 
 
 class Run(ApiModel):

@@ -118,6 +118,13 @@ class Resources(ApiModel):
     """Taints that the pods put up with."""
 
 
+class TrainingResources(Resources):
+    """What the training pods ask for. Preparing takes a CPU and no GPU."""
+
+    nodes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Nodes that train together, each with so many GPUs."""
+
+
 class Retry(ApiModel):
     """What is done about failures of the infrastructure. Errors of the spec or the dataset are never retried."""
 

@@ -10,7 +10,7 @@ from finetune_api.group import Kind, Step
 
 RUN_DIGEST_VERSION = 1
 RELEVANT_FIELDS: Mapping[Kind, frozenset[str]] = {
-    Kind.FINE_TUNE_JOB: frozenset({"base_model", "dataset", "method", "quantization", "lora", "training"}),
+    Kind.FINE_TUNE_JOB: frozenset({"base_model", "dataset", "method", "quantization", "lora", "training", "export"}),
     Kind.EVALUATION: frozenset({"model", "suite", "decoding", "digest"}),
     Kind.COMPARISON: frozenset({"candidates", "baseline", "suite", "decoding", "gate"}),
 }

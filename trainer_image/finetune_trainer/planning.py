@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from finetune_api.conditions import Reason
-from finetune_api.finetunejob import Method, Training, TrainingPlan
+from finetune_api.finetunejob import Training
 from finetune_api.orders import PrepareTrainingOrder
-from finetune_api.quantization import Precision, Quantization
+from finetune_api.planning import TrainingPlan
+from finetune_api.quantization import Method, Precision, Quantization
 from finetune_trainer.cpu_features import multiplies_bfloat16
 from finetune_trainer.failures import UserError
 

@@ -12,8 +12,9 @@ from finetune_api.finetunedmodel import (
     Origin,
     Parameters,
 )
-from finetune_api.finetunejob import DatasetSummary, FineTuneJobSpec, TrainingPlan
+from finetune_api.finetunejob import DatasetSummary, FineTuneJobSpec
 from finetune_api.group import API_VERSION, Kind
+from finetune_api.planning import TrainingPlan
 from finetune_api.results import TrainResult
 from finetune_api.sources import ClaimPath
 from finetune_operator.digests import evaluation_name, model_name

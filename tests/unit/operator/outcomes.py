@@ -14,9 +14,10 @@ from finetune_api.comparison import (
     TaskEffect,
 )
 from finetune_api.evaluation import TaskScore
-from finetune_api.finetunejob import DatasetSummary, Method, TrainingPlan, TrainingSummary
+from finetune_api.finetunejob import DatasetSummary, TrainingSummary
 from finetune_api.group import Kind, Step
-from finetune_api.quantization import Precision, Quantization
+from finetune_api.planning import TrainingPlan
+from finetune_api.quantization import Method, Precision, Quantization
 from finetune_api.results import (
     CompareResult,
     EvaluateResult,

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from workplaces import TRAINING, Workplace
 
 from finetune_api.conditions import Reason
-from finetune_api.finetunejob import Method
-from finetune_api.quantization import Precision, Quantization
+from finetune_api.quantization import Method, Precision, Quantization
 from finetune_trainer import cpu_features, planning, prepare_training
 from finetune_trainer.failures import UserError
 from finetune_trainer.planning import largest_divisor, make_plan, resolve_method

@@ -16,8 +16,7 @@ from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, tra
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
-from finetune_api.finetunejob import Method
-from finetune_api.quantization import Quantization
+from finetune_api.quantization import Method, Quantization
 from finetune_api.results import TrainResult
 from finetune_trainer import prepare_training
 from finetune_trainer.failures import MemoryExhausted, StoppedError, UserError

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune_api.finetunejob import Training, TrainingPlan
+from finetune_api.finetunejob import Training
+from finetune_api.planning import TrainingPlan
 from finetune_trainer.artifacts import write_durably
 from finetune_trainer.planning import largest_divisor
 
