@@ -80,6 +80,8 @@ class Parameters(ApiModel):
     """Whether activations were computed twice instead of being kept."""
     gpus: Count = 1
     """GPUs that trained together, over all nodes; 0 on the CPU."""
+    memory_correction: ReportedDecimal | None = None
+    """What earlier trainings taught the plan's memory figures, as a factor; absent where they taught nothing."""
 
 
 class FineTunedModelSpec(ApiModel):

@@ -110,3 +110,6 @@ class Measured(WireModel):
     mean_watts: str | None = None
     peak_memory_bytes: int | None = None
     planned_peak_bytes: int | None = None
+    correction: str | None = None
+    """The plan's memory.correction, which planned_peak_bytes contains: without it the next correction would be one of
+    the correction."""

@@ -1,6 +1,7 @@
 """What finished trainings took: the registry entries that the next plan of their namespace learns from."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from finetune_api.sources import BaseModelSource
 from finetune_operator.views import FineTunedModelResource, Key
@@ -26,10 +27,17 @@ class Lessons:
         """The place of one that is deleted is taken by the next training, not by an older one."""
         self._latest[key.namespace] = tuple(model for model in self._latest[key.namespace] if model.key != key)
 
-    def about(self, namespace: str, base_model: BaseModelSource) -> tuple[FineTunedModelResource, ...]:
-        """At most twenty, latest first. Those that started from this base model are taken before others."""
-        same_first = sorted(self._latest[namespace], key=lambda model: model.spec.base_model.source != base_model)
-        return tuple(sorted(same_first[:LESSONS_IN_AN_ORDER], key=_date, reverse=True))
+    def of(self, namespace: str) -> tuple[FineTunedModelResource, ...]:
+        """Latest first."""
+        return self._latest[namespace]
+
+
+def chosen(
+    lessons: Iterable[FineTunedModelResource], base_model: BaseModelSource
+) -> tuple[FineTunedModelResource, ...]:
+    """At most twenty, latest first. Those that started from this base model are taken before others."""
+    same_first = sorted(lessons, key=lambda model: model.spec.base_model.source != base_model)
+    return tuple(sorted(same_first[:LESSONS_IN_AN_ORDER], key=_date, reverse=True))
 
 
 def _date(model: FineTunedModelResource) -> tuple[str, str]:

@@ -62,7 +62,7 @@ def _fine_tune_job(cache: Cache, job: FineTuneJobResource, settings: Settings) -
         models=_all_named(cache, Kind.FINE_TUNED_MODEL, job, names),
         comparisons=_all_named(cache, Kind.COMPARISON, job, names | about),
         gpu_classes=_gpu_classes(cache, job, settings),
-        lessons=cache.lessons.about(job.key.namespace, job.spec.base_model),
+        lessons=cache.lessons.of(job.key.namespace),
     )
 
 

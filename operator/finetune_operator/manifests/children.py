@@ -49,6 +49,7 @@ def fine_tuned_model(
             training=spec.training,
             activation_checkpointing=plan.activation_checkpointing,
             gpus=spec.resources.gpus * spec.resources.nodes,
+            memory_correction=plan.memory.correction if plan.memory is not None else None,
         ),
         training_date=trained.finished_at,
     )

@@ -18,6 +18,7 @@ from finetune_api.orders import (
 from finetune_api.planning import GpuClass, Measured
 from finetune_api.quantization import Quantization
 from finetune_api.sources import BaseModelSource
+from finetune_operator.lessons import chosen
 from finetune_operator.manifests.volumes import (
     ARTIFACTS_MOUNT,
     base_model_location,
@@ -56,7 +57,7 @@ def prepare_training(
         nodes=spec.resources.nodes,
         guard=spec.guard,
         gpu_classes=gpu_classes if spec.resources.gpus else (),
-        measured=tuple(item for model in lessons for item in _measured(model)),
+        measured=tuple(item for model in chosen(lessons, spec.base_model) for item in _measured(model)),
     )
 
 
@@ -77,6 +78,7 @@ def _measured(model: FineTunedModelResource) -> Iterator[Measured]:
         mean_watts=took.mean_watts,
         peak_memory_bytes=took.peak_memory_bytes,
         planned_peak_bytes=took.planned_peak_bytes,
+        correction=parameters.memory_correction,
     )
 
 

@@ -147,9 +147,15 @@ def _active(child: Child) -> State:
         return _between_pods(child)
     pods = _newest_of_each_rank(living)
     laggard = next((pod for pod in pods if not pod.started_at or pod.deleting), None)
-    if pods and laggard is None:
+    if laggard is None and _is_complete(child, living):
         return Running(*_spokesman(pods))
     return Waiting(*waiting.cause(child, laggard))
+
+
+def _is_complete(child: Child, living: list[PodView]) -> bool:
+    """Whether there is a pod for each rank, one that has done its part included."""
+    ended = (pod for pod in child.pods if pod not in living and not outcomes.is_replaced(pod))
+    return len({pod.rank for pod in (*living, *ended)}) >= child.job.pods
 
 
 def _between_pods(child: Child) -> State:

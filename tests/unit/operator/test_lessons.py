@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from finetune_api.orders import PrepareTrainingOrder
-from finetune_api.planning import Measured
+from finetune_api.planning import Measured, MemoryParts, MemoryPlan
 from finetune_api.quantization import Method, Quantization
-from finetune_api.sources import BaseModelSource
 
 from .building import (
     DIGEST,
@@ -22,7 +21,8 @@ from .building import (
     with_status,
 )
 from .deciding import decide, order_of, scene, told
-from .outcomes import TRAINED, model_of, prepare_done, train_done
+from .outcomes import TRAINED, model_of, train_done
+from .test_training_job import prepared_children
 
 OTHER_SOURCE = {"persistentVolumeClaim": {"claimName": "models", "path": "mistral"}}
 
@@ -63,6 +63,7 @@ def test_a_training_is_told_with_what_it_took_and_how_it_was_done() -> None:
         "quantization": "nf4",
         "gpus": 2,
         "activationCheckpointing": True,
+        "memoryCorrection": "1.07",
     }
     model["spec"]["parameters"]["training"] = {"packing": True}
     assert measured(model) == (
@@ -78,6 +79,7 @@ def test_a_training_is_told_with_what_it_took_and_how_it_was_done() -> None:
             mean_watts="310.5",
             peak_memory_bytes=20 * 2**30,
             planned_peak_bytes=22 * 2**30,
+            correction="1.07",
         ),
     )
 
@@ -112,10 +114,9 @@ def test_a_model_that_was_told_twice_is_one_lesson() -> None:
 def test_a_deleted_model_teaches_nothing_any_more() -> None:
     model = trained_model("a")
     there = scene(model)
-    source = BaseModelSource.model_validate(MODEL_SOURCE)
-    assert len(there.cache.lessons.about(NAMESPACE, source)) == 1
+    assert len(there.cache.lessons.of(NAMESPACE)) == 1
     there.cache.drop_resource(key_of(model), uid_of(model))
-    assert there.cache.lessons.about(NAMESPACE, source) == ()
+    assert there.cache.lessons.of(NAMESPACE) == ()
 
 
 def test_a_model_that_is_being_deleted_is_still_true() -> None:
@@ -125,10 +126,10 @@ def test_a_model_that_is_being_deleted_is_still_true() -> None:
 def test_what_is_registered_teaches_the_next_plan_how_it_was_done() -> None:
     """The way from a plan to a registry entry to the next plan."""
     job = fine_tune_job(resources={"gpus": 2, "nodes": 3})
-    children = (*prepare_done(job), *train_done(job))
+    memory = MemoryPlan(peak_bytes=7, parts=MemoryParts(**dict.fromkeys(MemoryParts.model_fields, 1)), correction="1.2")
+    children = (*prepared_children(job, activation_checkpointing=True, memory=memory), *train_done(job))
     (made,) = decide(told(job), *children).created
-    parameters = made["spec"]["parameters"]
-    assert (parameters["gpus"], parameters["activationCheckpointing"]) == (6, False)
     model = with_status(model_of(job), training=TRAINED.training.to_manifest())
     model["spec"] = made["spec"]
-    assert [item.gpus for item in measured(model, job=fine_tune_job("next"))] == [6]
+    (lesson,) = measured(model, job=fine_tune_job("next"))
+    assert (lesson.gpus, lesson.activation_checkpointing, lesson.correction) == (6, True, "1.2")

@@ -244,6 +244,18 @@ def test_a_pod_that_the_quota_refuses_is_told_of() -> None:
     assert decision.reason == Reason.WAITING_FOR_QUOTA
 
 
+def test_a_second_pod_that_the_quota_refuses_is_told_of_while_the_first_one_runs() -> None:
+    there, *prepare, _, _ = queued(fine_tune_job(**TWO))
+    job = train_of(there)
+    first = ranked(running(job, "a"), 0)
+    decision = decide(there, *prepare, job, first, trouble(job, "FailedCreate", QUOTA))
+    assert (decision.phase, decision.reason) == ("Queued", Reason.WAITING_FOR_QUOTA)
+
+
+def test_one_pod_that_has_done_its_part_does_not_change_what_is_told() -> None:
+    assert deciding((running(train(), "a"), 0), (ended(train(), 0, name="b"), 1)).phase == "Training"
+
+
 def test_an_edit_takes_effect_while_not_all_pods_run() -> None:
     """They only wait for each other: nothing is lost."""
     there, *prepare, _, _ = queued(fine_tune_job(**TWO))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from finetune_api.conditions import Reason
-from finetune_api.group import Step
+from finetune_api.group import Kind, Step
 from finetune_api.guard import Guard
 from finetune_api.orders import PrepareTrainingOrder, TrainOrder
 from finetune_api.planning import TrainingPlan
@@ -200,3 +200,12 @@ def test_a_plan_is_kept_in_the_status_as_prepare_made_it() -> None:
     children = prepared_children(job, minimum_gpu_memory_mib=40000, gpu_product=A100)
     plan: TrainingPlan = decide(job, *children).status.plan
     assert (plan.minimum_gpu_memory_mib, plan.gpu_product) == (40000, A100)
+
+
+def test_the_comparison_that_follows_runs_on_one_node() -> None:
+    """Its pods answer questions, each alone."""
+    wanted = fine_tune_job(resources={"gpus": 2, "nodes": 3}, evaluation={"suite": {"builtin": "finance"}})
+    there, *others = succeeded(wanted)
+    (comparison,) = decide(there, *others).made(Kind.COMPARISON)
+    assert comparison["spec"]["resources"]["gpus"] == 2
+    assert "nodes" not in comparison["spec"]["resources"]
