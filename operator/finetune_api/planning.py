@@ -87,7 +87,7 @@ class GpuClass(WireModel):
     """One kind of GPU that the cluster has, as GPU Feature Discovery labels its nodes."""
 
     product: str
-    memory_mib: int
+    memory_mib: Annotated[int, Field(alias="memoryMiB")]
     """Memory of one GPU."""
     gpus_per_node: int = 1
     nodes: int = 1
@@ -110,3 +110,6 @@ class Measured(WireModel):
     mean_watts: str | None = None
     peak_memory_bytes: int | None = None
     planned_peak_bytes: int | None = None
+    correction: str | None = None
+    """The plan's memory.correction, which planned_peak_bytes contains: without it the next correction would be one of
+    the correction."""
