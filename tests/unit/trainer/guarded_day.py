@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from finetune_api.guard import Guard
 from finetune_trainer.failures import Overheated
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.stopping import STOP
 from finetune_trainer.train.guard import gpus
 from finetune_trainer.train.guard.callback import GuardTraining
 from finetune_trainer.train.guard.watch import Watch
@@ -76,6 +78,8 @@ class Day:
         self.paused: str | None = None
         self._limit = float(guard.max_temperature_celsius or 1000)
         self._batch_seconds = batch_seconds
+        self.stop_at = math.inf
+        """When the process is told to stop."""
         self._looked = self._began = 0.0
         self._callback = GuardTraining(
             self.watch,
@@ -95,7 +99,7 @@ class Day:
         self._began = self.now
         try:
             self._callback.on_train_begin(arguments, state, control)
-            while self.now < self._began + hours * 3600 and not control.should_training_stop:
+            while self.now < self._began + hours * 3600 and not (control.should_training_stop or STOP.requested):
                 self._callback.on_step_begin(arguments, state, control)
                 for _ in range(micro_batches_a_step - 1):
                     self._work()
@@ -121,6 +125,8 @@ class Day:
             seconds -= part
             for index, seen in enumerate(self.seen):
                 seen.note(self.now, self._nvml.celsius(index), self._nvml.joules(index), self._limit)
+            if self.now >= self.stop_at:
+                STOP.requested = True
             if self.now - self._looked >= LOOK_SECONDS:
                 self._looked = self.now
                 self.watch.look()

@@ -30,7 +30,9 @@ class Card:
     @property
     def script(self) -> str:
         values = {"ambient": self.ambient, "resistance": self.resistance, "tau": self.tau, "idle": self.idle}
-        return "gpu " + " ".join(f"{key}={value}" for key, value in values.items()) + f" busy={self.busy} lag={self.lag}"
+        return (
+            "gpu " + " ".join(f"{key}={value}" for key, value in values.items()) + f" busy={self.busy} lag={self.lag}"
+        )
 
     def duty_at_watts(self, watts: float) -> float:
         return (watts - self.idle) / (self.busy - self.idle)
@@ -103,6 +105,23 @@ def test_a_gpu_within_its_limits_never_rests(nvml: ScriptedNvml) -> None:
     guard = Guard(max_temperature_celsius=70, max_power_watts=410)
     day = Day(nvml, [card.script], guard, batch_seconds=1).run(1)
     assert (day.duty, day.watch.rested_seconds) == (1.0, 0.0)
+
+
+def test_a_limit_that_no_rest_keeps_ends_the_attempt(nvml: ScriptedNvml) -> None:
+    day = Day(nvml, [Card(idle=100).script], Guard(max_power_watts=90), batch_seconds=1).run(1)
+    assert day.paused is not None
+    assert "did not bring a GPU within its limits; nothing had been learnt yet" in day.paused
+    assert day.now < 300
+
+
+def test_a_fan_that_fails_ends_the_attempt_with_a_checkpoint(nvml: ScriptedNvml) -> None:
+    """At rest the GPU still gets cool enough, but hardly."""
+    broken = "at 1800 gpu 0 resistance=0.85"
+    day = Day(nvml, [Card().script, broken], Guard(max_temperature_celsius=70), batch_seconds=1).run(2)
+    assert day.paused is not None
+    assert "works less than 10% of the time, for 120 s now; the checkpoint of step" in day.paused
+    assert 1800 < day.now < 2400
+    assert day.seen[0].highest < 80
 
 
 def test_sensors_that_lag_cost_a_few_watts_once(nvml: ScriptedNvml) -> None:

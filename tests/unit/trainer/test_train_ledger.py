@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -31,17 +32,14 @@ def drawn(joules: float, **others: object) -> Usage:
 def attempt(
     folder: Path, seconds: float, tokens: int, usage: Usage, memory: int = 100, error: Exception | None = None
 ) -> Ledger:
-    clock, ledger = Clock(), None
-    try:
-        with Ledger(folder, clock) as ledger:
-            ledger.measure(lambda: usage, lambda: memory)
-            ledger.learnt(tokens, seconds / 2)
-            clock.now = seconds
-            if error is not None:
-                raise error
-    except type(error) if error is not None else ():
-        pass
-    assert ledger is not None
+    clock = Clock()
+    ledger = Ledger(folder, clock)
+    with nullcontext() if error is None else pytest.raises(type(error)), ledger:
+        ledger.measure(lambda: usage, lambda: memory)
+        ledger.learnt(tokens, seconds / 2)
+        clock.now = seconds
+        if error is not None:
+            raise error
     return ledger
 
 

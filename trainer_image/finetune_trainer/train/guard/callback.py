@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ SLICE_SECONDS = 5.0
 _NAP_SECONDS = 0.05
 """A stop ends a rest within this."""
 _SHORTEST_NAP_SECONDS = 0.001
-_STOP = 1e9
+_STOP = math.inf
 """What a process that was told to stop says instead of a rest: then none of them rests."""
 
 Agree = Callable[[float], float]
@@ -96,7 +97,9 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
         self._between(state)
         self._watch.began()
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """The checkpoint is saved by now."""
         if self._leaving is not None and state.global_step < state.max_steps and not STOP.requested:
             self._leave(self._leaving, f"; the checkpoint of step {state.global_step} is saved")
@@ -137,7 +140,7 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
     def _leave(self, leaving: Leaving, what_is_kept: str) -> None:
         self._watch.is_paused = True
         smaller = self._smaller() if self._guard.action is GuardAction.THROTTLE else None
-        next_time = "" if smaller is None else f"; the next attempt takes {smaller} rows at once"
+        next_time = "" if smaller is None else f"; the next attempt takes {smaller} at once"
         raise Overheated(
             f"{leaving.why}{what_is_kept}{next_time}: see to the GPU's cooling, or raise spec.guard.maxPowerWatts or "
             "spec.guard.maxTemperatureCelsius"

@@ -72,8 +72,9 @@ class Controller:
         """Seconds until all GPUs may go on, as far as can be said now: ask again then."""
         self._judge_limits()
         needed = max(limits.rest_needed(self.batch_seconds) for limits in self._limits.values())
-        self._judge_rest(now)
-        if needed < _SHORTEST_REST:
+        is_over = needed < _SHORTEST_REST
+        self._judge_rest(now, is_over=is_over)
+        if is_over:
             return 0.0
         self._rested_at = now
         return needed
@@ -97,13 +98,14 @@ class Controller:
         if passed:
             self.leaving = Leaving(f"a GPU is past its limit ({passed[0]})")
 
-    def _judge_rest(self, now: float) -> None:
+    def _judge_rest(self, now: float, *, is_over: bool) -> None:
         """Looks whether the rest since the last micro-batch, with those before it, leaves too little time to work."""
         if self._ended is None:
             self._ended = now
         rested, worked = now - self._ended, self._batches[-1] if self._batches else 0.0
         if worked >= LEAST_DUTY * (rested + worked):
-            self._strained_since = None
+            if is_over:
+                self._strained_since = None
             return
         if self._strained_since is None:
             self._strained_since = self._ended
@@ -111,5 +113,6 @@ class Controller:
             self.leaving = Leaving(f"resting for {rested:.0f} s did not bring a GPU within its limits", at_once=True)
         elif now - self._strained_since >= PATIENCE_SECONDS and self.leaving is None:
             self.leaving = Leaving(
-                f"within its limits a GPU works less than {LEAST_DUTY:.0%} of the time, for {PATIENCE_SECONDS:.0f} s now"
+                f"within its limits a GPU works less than {LEAST_DUTY:.0%} of the time, "
+                f"for {PATIENCE_SECONDS:.0f} s now"
             )

@@ -20,9 +20,7 @@ from finetune_trainer.train.ledger import Ledger
 
 
 @contextmanager
-def watching(
-    count: int, device: Device, guard: Guard | None, ledger: Ledger, reporter: Reporter
-) -> Iterator[Watch]:
+def watching(count: int, device: Device, guard: Guard | None, ledger: Ledger, reporter: Reporter) -> Iterator[Watch]:
     """Watches the training's GPUs: for the guard, for progress reports, and for the ledger, which is written every 10 s
     so that an attempt that is killed counts."""
     watch = watch_gpus(count, () if device.bus_id is None else (device.bus_id,), guard)

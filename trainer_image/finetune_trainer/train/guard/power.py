@@ -100,12 +100,13 @@ class PowerLimit:
         return self._allowed * _CREDIT_SECONDS
 
     def rest_needed(self, batch_seconds: float) -> float:
-        """Seconds until the next micro-batch may begin; infinite when the limit is below what an idle GPU draws."""
+        """Seconds until the next micro-batch may begin, as far as can be said now."""
         if self._last is None:
             return 0.0
         spare = self._allowed - self._idle.value
         if spare <= 0:
-            return math.inf
+            # Even at rest it draws too much, or rests were too short to tell.
+            return WINDOW_SECONDS
         return max(self._debt / spare, self._until_window_fits(batch_seconds), 0.0)
 
     def _until_window_fits(self, batch_seconds: float) -> float:

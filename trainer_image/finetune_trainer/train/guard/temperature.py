@@ -23,8 +23,8 @@ _LEAST_REST_SECONDS = 0.1
 class ThermalState:
     """Temperature, heating under work and cooling at rest, estimated together by a Kalman filter.
 
-    Near a limit both rates are nearly constant: dT/dt = heating while the GPU works, -cooling while it rests. Readings
-    are whole degrees with what is behind the point cut off, so that the mean of what one may mean is half a degree more.
+    Near a limit both rates are nearly constant: dT/dt = heating while the GPU works, -cooling while it rests. A reading
+    is a whole degree with what is behind the point cut off, so the temperature is, in the mean, half a degree more.
     """
 
     celsius: float

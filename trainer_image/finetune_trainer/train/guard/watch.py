@@ -71,9 +71,8 @@ class Watch:
         """A micro-batch begins."""
         if self._controller is not None:
             with self._lock:
-                if self._clock() - self._looked > _FRESH_SECONDS:
-                    # Saving a checkpoint is rest, too.
-                    self.look()
+                # Saving a checkpoint is rest, too.
+                self._look_unless_just_done()
                 self._controller.began(self._clock())
 
     def ended(self) -> None:
@@ -100,8 +99,14 @@ class Watch:
         """GPUs whose limits cannot be watched, by UUID, and why."""
         return {} if self._controller is None else self._controller.blind
 
+    def _look_unless_just_done(self) -> None:
+        if self._clock() - self._looked > _FRESH_SECONDS:
+            self.look()
+
     def usage(self) -> Usage:
+        """Up to now."""
         with self._lock:
+            self._look_unless_just_done()
             return Usage(
                 joules=dict(self._meter.joules),
                 energy_note=self._meter.note,
