@@ -6,6 +6,8 @@ PYTHON ?= python3
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/finetune-operator
 VENV := $(CACHE)/venv-$(shell cat requirements/dev.txt | sha256sum | cut -c1-16)
 READY := $(VENV)/.ready
+# A libnvidia-ml.so.1 that follows a script, for tests of all that reads NVML; the trainer image has no compiler.
+NVML := build/nvml/libnvidia-ml.so.1
 # Only what is said to make counts: a KUBECONFIG that happens to be exported is not meant for the demo.
 OWN_CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 OWN_REGISTRY := $(if $(filter command line,$(origin REGISTRY)),--registry $(REGISTRY))
@@ -41,9 +43,14 @@ unit: $(READY) ## Tests of API and operator that need no cluster
 prepare: $(READY) ## Build what the cluster and the images need, side by side
 	@$(LOCALCLUSTER) prepare
 
-test-trainer: prepare ## Tests of the trainer, inside the trainer image
+test-trainer: prepare $(NVML) ## Tests of the trainer, inside the trainer image
 	@$(LOCALCLUSTER) run-in-image trainer -v $(CURDIR):/src -v $(VENV):$(VENV) --workdir /src -- \
 		python3 tests/unit/trainer/in_image.py $(VENV)
+
+$(NVML): $(wildcard tests/nvml/*.c tests/nvml/*.h) | prepare
+	@mkdir -p $(@D)
+	@gcc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -Wl,-soname,$(@F) -Wl,-Bsymbolic \
+		-o $@ $(filter %.c,$^) -lm -pthread
 
 cluster-up: prepare ## Start this checkout's cluster, with the images in it
 	@$(LOCALCLUSTER) up

@@ -29,6 +29,7 @@ class ReportProgress(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         self._began = time.monotonic()
         self._tokens_before = int(state.num_input_tokens_seen)
+        self._ledger.training_begins()
         self._reporter.progress(state.global_step, state.max_steps)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

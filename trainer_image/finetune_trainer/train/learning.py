@@ -27,10 +27,12 @@ from finetune_trainer.train.completion_trainer import CompletionTrainer
 from finetune_trainer.train.configuration import lora_config, sft_config
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.examples import read_examples
+from finetune_trainer.train.guard.callback import GuardTraining
+from finetune_trainer.train.guard.watch import Watch
 from finetune_trainer.train.ledger import Ledger
 from finetune_trainer.train.memory import learning_fits, loading_fits
 from finetune_trainer.train.model import load_base_model
-from finetune_trainer.train.portions import Portions
+from finetune_trainer.train.portions import Portions, remember_smaller
 from finetune_trainer.train.validation import validation_loss
 
 _LAST_LOSSES = 10
@@ -48,6 +50,7 @@ class Assignment:
     checkpoints: Checkpoints
     portions: Portions
     device: Device
+    watch: Watch
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def _make_trainer(assignment: Assignment, ledger: Ledger, reporter: Reporter) ->
         callbacks=[
             ReportProgress(reporter, ledger),
             RefuseNonFiniteGradients(),
+            *guard_callbacks(assignment, reporter),
             StopAtStepBoundary(),
             CompleteCheckpoints(assignment.checkpoints),
         ],
@@ -105,6 +109,23 @@ def _make_trainer(assignment: Assignment, ledger: Ledger, reporter: Reporter) ->
     trainer.remove_callback(PrinterCallback)
     _widen_adapter(trainer.model)
     return trainer
+
+
+def guard_callbacks(assignment: Assignment, reporter: Reporter) -> list[GuardTraining]:
+    """None where nothing is limited, or nothing can be watched."""
+    guard, checkpoints = assignment.order.guard, assignment.checkpoints
+    if guard is None or not assignment.watch.is_guarding:
+        return []
+    return [
+        GuardTraining(
+            assignment.watch,
+            guard,
+            reporter,
+            settle=assignment.device.settle,
+            smaller=lambda: remember_smaller(assignment.portions, checkpoints.folder),
+            what_is_kept=checkpoints.what_is_kept,
+        )
+    ]
 
 
 def _for_trainer(tokenizer: Tokenizer, folder: Path) -> PreTrainedTokenizerFast:

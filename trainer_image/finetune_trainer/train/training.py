@@ -19,7 +19,7 @@ from finetune_trainer.reporting import Reporter
 from finetune_trainer.timestamps import utc_now
 from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.devices import choose_device
-from finetune_trainer.train.energy import meter_for
+from finetune_trainer.train.guard.opening import watching
 from finetune_trainer.train.learning import Assignment, Learnt, learn
 from finetune_trainer.train.ledger import Ledger
 from finetune_trainer.train.portions import portions_for
@@ -35,18 +35,19 @@ def train(
     """Learns from the last checkpoint on, and leaves the adapter in the step's folder."""
     with Ledger(checkpoints_folder) as ledger:
         device = choose_device(order.gpus)
-        ledger.measure(meter_for(device.bus_id), device.peak_memory_bytes)
-        assignment = Assignment(
-            order=order,
-            prepared=prepared,
-            prepared_folder=Path(order.directory) / Step.PREPARE,
-            model_folder=_unchanged_base_model(order, prepared, reporter),
-            checkpoints=Checkpoints(checkpoints_folder, identity),
-            portions=portions_for(order.training, prepared.plan, checkpoints_folder),
-            device=device,
-        )
-        learnt = learn(assignment, ledger, reporter)
-        return _write(order, identity, learnt, ledger, reporter)
+        with watching(order.gpus, device, order.guard, ledger, reporter) as watch:
+            assignment = Assignment(
+                order=order,
+                prepared=prepared,
+                prepared_folder=Path(order.directory) / Step.PREPARE,
+                model_folder=_unchanged_base_model(order, prepared, reporter),
+                checkpoints=Checkpoints(checkpoints_folder, identity),
+                portions=portions_for(order.training, prepared.plan, checkpoints_folder),
+                device=device,
+                watch=watch,
+            )
+            learnt = learn(assignment, ledger, reporter)
+            return _write(order, identity, learnt, ledger, reporter)
 
 
 def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, reporter: Reporter) -> Path:
@@ -70,7 +71,7 @@ def _write(order: TrainOrder, identity: str, learnt: Learnt, ledger: Ledger, rep
         _write_losses(learnt, staged.path / LOSSES_FILE)
         ledger.write()
         result = TrainResult(
-            training=_summary(learnt, ledger, folder_digest(adapter)),
+            training=_summary(order, learnt, ledger, folder_digest(adapter)),
             adapter_path=f"{Step.TRAIN}/{ADAPTER_FOLDER}",
             finished_at=utc_now(),
         )
@@ -91,17 +92,24 @@ def _write_losses(learnt: Learnt, path: Path) -> None:
     path.write_text("".join(lines))
 
 
-def _summary(learnt: Learnt, ledger: Ledger, adapter_digest: str) -> TrainingSummary:
-    energy = ledger.energy_kilowatt_hours
+def _summary(order: TrainOrder, learnt: Learnt, ledger: Ledger, adapter_digest: str) -> TrainingSummary:
     held_out_loss = learnt.validation_loss
     return TrainingSummary(
         steps=len(learnt.losses),
         final_loss=f"{learnt.final_loss:.4f}",
-        validation_loss=None if held_out_loss is None else f"{held_out_loss:.4f}",
+        validation_loss=_decimal(held_out_loss, 4),
         hours=f"{ledger.hours:.4f}",
-        energy_kwh=None if energy is None else f"{energy:.4f}",
+        energy_kwh=_decimal(ledger.energy_kilowatt_hours, 4),
         energy_note=ledger.energy_note,
+        failed_attempts_energy_kwh=_decimal(ledger.failed_kilowatt_hours, 4),
+        mean_watts=_decimal(ledger.mean_watts, 1),
+        gpu_product=ledger.gpu_product,
+        guard=None if order.guard is None else ledger.guard_report(),
         tokens_per_second=f"{ledger.tokens_per_second:.1f}",
         peak_memory_bytes=ledger.peak_memory_bytes,
         adapter_digest=adapter_digest,
     )
+
+
+def _decimal(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"

@@ -25,6 +25,7 @@ def validation_loss(trainer: CompletionTrainer, reporter: Reporter, what_is_kept
         with torch.no_grad(), trainer.compute_loss_context_manager():
             total += float(trainer.compute_loss(trainer.model, inputs)) * count
         tokens += count
+        trainer.callback_handler.on_prediction_step(trainer.args, trainer.state, trainer.control)
         reporter.progress(done, len(batches))
     loss = total / max(tokens, 1)
     if not torch.isfinite(torch.tensor(loss)):
