@@ -29,10 +29,7 @@ class Card:
 
     @property
     def script(self) -> str:
-        values = {"ambient": self.ambient, "resistance": self.resistance, "tau": self.tau, "idle": self.idle}
-        return (
-            "gpu " + " ".join(f"{key}={value}" for key, value in values.items()) + f" busy={self.busy} lag={self.lag}"
-        )
+        return "gpu " + " ".join(f"{name}={value}" for name, value in vars(self).items())
 
     def duty_at_watts(self, watts: float) -> float:
         return (watts - self.idle) / (self.busy - self.idle)

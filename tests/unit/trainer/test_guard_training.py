@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pynvml
 import pytest
-from scripted_nvml import ScriptedNvml
+from scripted_nvml import LIBRARY, ScriptedNvml
 from workplaces import TRAINING, MakeWorkplace, Workplace, losses
 
 from finetune_api.conditions import Reason
@@ -28,6 +32,7 @@ CARD = "gpu name=NVIDIA_L40S ambient=25 resistance=0.25 tau=0.5 idle=50 busy=400
 COOL = Guard(max_temperature_celsius=120)
 HOT = Guard(max_temperature_celsius=70)
 SMALL_BATCHES = TRAINING | {"micro_batch_size": 2}
+LONG = SMALL_BATCHES | {"epochs": 60, "checkpoint_every_steps": 1000}
 
 
 @pytest.fixture(autouse=True)
@@ -41,18 +46,18 @@ def train(workplace: Workplace, guard: Guard | None, **training: int) -> TrainRe
     return step.run(workplace.train_order(training=settings, gpus=1, guard=guard), workplace.reporter)
 
 
-def test_a_training_within_its_limits_tells_energy_and_rests_never(workplace: Workplace, nvml: ScriptedNvml) -> None:
-    nvml.start("load process", CARD.replace("resistance=0.25", "resistance=0.1"))
-    summary = train(workplace, Guard(max_temperature_celsius=120, max_power_watts=1000)).training
-    assert summary.energy_note is None
-    assert summary.gpu_product == "NVIDIA L40S"
+def test_a_training_within_its_limits_tells_energy_and_never_rests(workplace: Workplace, nvml: ScriptedNvml) -> None:
+    """A card of a hundred times the power, since the summary tells four digits of kWh."""
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    nvml.start("load process", "gpu name=NVIDIA_L40S idle=5000 busy=40000 resistance=0.001 lag=0.05")
+    summary = step.run(workplace.train_order(gpus=1, guard=COOL), workplace.reporter).training
+    assert (summary.energy_note, summary.gpu_product) == (None, "NVIDIA L40S")
+    assert summary.energy_kwh is not None
+    assert float(summary.energy_kwh) * 3.6e6 == pytest.approx(nvml.joules(0), rel=0.1)
+    assert summary.mean_watts is not None
+    assert 5000 < float(summary.mean_watts) <= 40500
     assert summary.guard is not None
     assert (summary.guard.throttled_seconds, summary.guard.pauses) == ("0.0", 0)
-    assert summary.mean_watts is not None
-    assert 50 < float(summary.mean_watts) <= 400
-    assert summary.energy_kwh is not None
-    joules = float(summary.energy_kwh) * 3.6e6
-    assert joules == pytest.approx(nvml.joules(0), rel=0.2, abs=200)
 
 
 class Thermometer:
@@ -92,11 +97,11 @@ class Thermometer:
 def test_a_hot_gpu_rests_between_micro_batches_and_the_limit_is_held(workplace: Workplace, nvml: ScriptedNvml) -> None:
     nvml.start("load process", CARD)
     with Thermometer(70) as free:
-        train(workplace, None)
+        train(workplace, None, epochs=4)
     shutil.rmtree(workplace.directory)
     nvml.start("load process", CARD)
     with Thermometer(70) as guarded:
-        summary = train(workplace, HOT).training
+        summary = train(workplace, HOT, epochs=4).training
     assert guarded.longest_excess < min(1.0, free.longest_excess)
     assert guarded.highest < free.highest - 10
     assert summary.guard is not None
@@ -158,16 +163,37 @@ def test_where_resting_is_not_enough_the_next_attempt_takes_smaller_micro_batche
     assert (portions.micro_batch_size, portions.accumulation) == (1, 8)
 
 
-def test_an_attempt_that_was_killed_counts_with_what_was_written(workplace: Workplace, nvml: ScriptedNvml) -> None:
-    nvml.start("load process", CARD)
+def killed_once_something_was_written(workplace: Workplace, script: Path) -> float:
+    """Trains in a process of its own until joules of it are on the volume, and kills it; returns these."""
+    script.write_text(f"load process\n{CARD}\n")
+    environment = os.environ | {
+        "PYTHONPATH": ":".join(entry for entry in sys.path if entry),
+        "LD_LIBRARY_PATH": str(LIBRARY.parent),
+        "FINETUNE_SCRIPTED_NVML": str(script),
+        "FINETUNE_ORDER": workplace.train_order(training=LONG, gpus=1, guard=HOT).to_json(),
+    }
+    command = [sys.executable, "-m", "finetune_trainer"]
     ledger = workplace.directory / "checkpoints" / "attempts.json"
-    ledger.parent.mkdir(parents=True)
-    killed = {"started": "2026-01-01T00:00:00Z", "tokens": 5, "energy_joules": {"GPU-x": 7.2e6}}
-    ledger.write_text(json.dumps({"attempts": [killed]}))
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        for _ in process.stdout:
+            if ledger.exists():
+                break
+        process.kill()
+    (attempt,) = json.loads(ledger.read_text())["attempts"]
+    return float(sum(attempt["energy_joules"].values()))
+
+
+def test_an_attempt_that_was_killed_counts_with_what_was_written(
+    workplace: Workplace, nvml: ScriptedNvml, tmp_path: Path
+) -> None:
+    prepare_training.run(workplace.prepare_order(training=LONG), workplace.reporter)
+    joules = killed_once_something_was_written(workplace, tmp_path / "script")
+    assert joules > 200
+    nvml.start("load process", CARD)
     summary = train(workplace, None).training
-    assert summary.failed_attempts_energy_kwh == "2.0000"
+    assert summary.failed_attempts_energy_kwh == f"{joules / 3.6e6:.4f}"
     assert summary.energy_kwh is not None
-    assert float(summary.energy_kwh) < 1
 
 
 def test_a_guard_without_a_gpu_says_that_it_guards_nothing(workplace: Workplace) -> None:

@@ -112,9 +112,9 @@ def _make_trainer(assignment: Assignment, ledger: Ledger, reporter: Reporter) ->
 
 
 def guard_callbacks(assignment: Assignment, reporter: Reporter) -> list[GuardTraining]:
-    """None where nothing is limited, or nothing can be watched."""
+    """None where nothing is limited. Where this process watches no GPU, it still rests with those that do."""
     guard, checkpoints = assignment.order.guard, assignment.checkpoints
-    if guard is None or not assignment.watch.is_guarding:
+    if guard is None:
         return []
     return [
         GuardTraining(

@@ -71,6 +71,8 @@ class Controller:
     def rest_needed(self, now: float) -> float:
         """Seconds until all GPUs may go on, as far as can be said now: ask again then."""
         self._judge_limits()
+        if self._guard.action is GuardAction.PAUSE and self.leaving is None:
+            return 0.0
         needed = max(limits.rest_needed(self.batch_seconds) for limits in self._limits.values())
         is_over = needed < _SHORTEST_REST
         self._judge_rest(now, is_over=is_over)
@@ -91,7 +93,7 @@ class Controller:
         return {uuid: limits.blind for uuid, limits in self._limits.items() if limits.blind is not None}
 
     def _judge_limits(self) -> None:
-        """With the action Pause, passing a limit is enough."""
+        """With the action Pause, passing a limit is enough; before that, nothing is held back."""
         if self._guard.action is not GuardAction.PAUSE or self.leaving is not None:
             return
         passed = [limits.passed for limits in self._limits.values() if limits.passed is not None]
