@@ -9,6 +9,7 @@ from finetune_api.conditions import Reason
 from finetune_api.finetunejob import TrainingSummary
 from finetune_api.group import Step
 from finetune_api.orders import TrainOrder
+from finetune_api.planning import TrainingPlan
 from finetune_api.results import PrepareTrainingResult, TrainResult
 from finetune_trainer.artifacts import staged_step
 from finetune_trainer.base_model import base_model_digest, check_base_model
@@ -17,12 +18,15 @@ from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_folder
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.timestamps import utc_now
+from finetune_trainer.train.assignment import Assignment
 from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.devices import choose_device
 from finetune_trainer.train.energy import meter_for
-from finetune_trainer.train.learning import Assignment, Learnt, learn
+from finetune_trainer.train.learning import Learnt, learn
 from finetune_trainer.train.ledger import Ledger
-from finetune_trainer.train.portions import portions_for
+from finetune_trainer.train.loss_watch import StepLoss
+from finetune_trainer.train.portions import Portions, portions_for
+from finetune_trainer.train.validation import perplexity
 
 ADAPTER_FOLDER = "adapter"
 LOSSES_FILE = "losses.jsonl"
@@ -36,17 +40,23 @@ def train(
     with Ledger(checkpoints_folder) as ledger:
         device = choose_device(order.gpus)
         ledger.measure(meter_for(device.bus_id), device.peak_memory_bytes)
+        portions = portions_for(order.training, prepared.plan, checkpoints_folder)
         assignment = Assignment(
             order=order,
             prepared=prepared,
             prepared_folder=Path(order.directory) / Step.PREPARE,
             model_folder=_unchanged_base_model(order, prepared, reporter),
-            checkpoints=Checkpoints(checkpoints_folder, identity),
-            portions=portions_for(order.training, prepared.plan, checkpoints_folder),
+            checkpoints=Checkpoints(checkpoints_folder, _of_these_steps(identity, portions), reporter.problem),
+            portions=portions,
             device=device,
         )
         learnt = learn(assignment, ledger, reporter)
-        return _write(order, identity, learnt, ledger, reporter)
+        return _write(assignment, identity, learnt, ledger, reporter)
+
+
+def _of_these_steps(identity: str, portions: Portions) -> str:
+    """Rows of another length hold other examples: a step of theirs is not a step of these."""
+    return identity if portions.pack_length is None else f"{identity} in rows of {portions.pack_length} tokens"
 
 
 def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, reporter: Reporter) -> Path:
@@ -62,7 +72,8 @@ def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, re
     return folder
 
 
-def _write(order: TrainOrder, identity: str, learnt: Learnt, ledger: Ledger, reporter: Reporter) -> TrainResult:
+def _write(assignment: Assignment, identity: str, learnt: Learnt, ledger: Ledger, reporter: Reporter) -> TrainResult:
+    order = assignment.order
     reporter.stage("writing the adapter")
     with staged_step(Path(order.directory), Step.TRAIN) as staged:
         adapter = staged.path / ADAPTER_FOLDER
@@ -70,7 +81,7 @@ def _write(order: TrainOrder, identity: str, learnt: Learnt, ledger: Ledger, rep
         _write_losses(learnt, staged.path / LOSSES_FILE)
         ledger.write()
         result = TrainResult(
-            training=_summary(learnt, ledger, folder_digest(adapter)),
+            training=_summary(learnt, assignment.prepared.plan, ledger, folder_digest(adapter)),
             adapter_path=f"{Step.TRAIN}/{ADAPTER_FOLDER}",
             finished_at=utc_now(),
         )
@@ -87,21 +98,37 @@ def _write_adapter(learnt: Learnt, folder: Path, *, base_model: str) -> None:
 
 
 def _write_losses(learnt: Learnt, path: Path) -> None:
-    lines = (json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(learnt.losses, start=1))
-    path.write_text("".join(lines))
+    path.write_text("".join(json.dumps(_loss_line(entry)) + "\n" for entry in learnt.steps))
 
 
-def _summary(learnt: Learnt, ledger: Ledger, adapter_digest: str) -> TrainingSummary:
+def _loss_line(entry: StepLoss) -> dict[str, object]:
+    return {"step": entry.step, "skipped": True} if entry.loss is None else {"step": entry.step, "loss": entry.loss}
+
+
+def _summary(learnt: Learnt, plan: TrainingPlan, ledger: Ledger, adapter_digest: str) -> TrainingSummary:
     energy = ledger.energy_kilowatt_hours
-    held_out_loss = learnt.validation_loss
+    before, after = learnt.validation_losses
     return TrainingSummary(
-        steps=len(learnt.losses),
+        steps=len(learnt.steps),
         final_loss=f"{learnt.final_loss:.4f}",
-        validation_loss=None if held_out_loss is None else f"{held_out_loss:.4f}",
+        validation_loss=_decimal(after, 4),
+        validation_loss_before=_decimal(before, 4),
+        perplexity=perplexity(after),
+        perplexity_before=perplexity(before),
+        best_step=learnt.best_step,
+        stopped_early=learnt.stopped_early,
+        skipped_steps=learnt.skipped_steps,
+        rollbacks=learnt.course.rollbacks,
+        learning_rate_scale=f"{learnt.course.lr_scale:g}" if learnt.course.rollbacks else None,
         hours=f"{ledger.hours:.4f}",
-        energy_kwh=None if energy is None else f"{energy:.4f}",
+        energy_kwh=_decimal(energy, 4),
         energy_note=ledger.energy_note,
         tokens_per_second=f"{ledger.tokens_per_second:.1f}",
         peak_memory_bytes=ledger.peak_memory_bytes,
+        planned_peak_bytes=None if plan.memory is None else plan.memory.peak_bytes,
         adapter_digest=adapter_digest,
     )
+
+
+def _decimal(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"
