@@ -17,15 +17,17 @@ WARM_UP = 0.05
 LARGEST_GRADIENT_NORM = 1.0
 
 
-def sft_config(training: Training, portions: Portions, device: Device, folder: Path) -> SFTConfig:
-    """Settings of the training loop; checkpoints go to `folder`."""
+def sft_config(
+    training: Training, portions: Portions, device: Device, folder: Path, lr_scale: float = 1.0
+) -> SFTConfig:
+    """Settings of the training loop; checkpoints go to `folder`. `lr_scale` is what rollbacks left of the rate."""
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=training.epochs,
         per_device_train_batch_size=portions.micro_batch_size,
         per_device_eval_batch_size=portions.micro_batch_size,
         gradient_accumulation_steps=portions.accumulation,
-        learning_rate=float(training.learning_rate),
+        learning_rate=float(training.learning_rate) * lr_scale,
         lr_scheduler_type="cosine",
         warmup_steps=WARM_UP,
         max_grad_norm=LARGEST_GRADIENT_NORM,
@@ -42,9 +44,8 @@ def sft_config(training: Training, portions: Portions, device: Device, folder: P
         eval_strategy="no",
         # On a GPU the adapter's 32-bit weights compute in bfloat16; a CPU gains nothing by that.
         bf16=device.is_gpu,
-        # Trades a third of the speed for memory, which a CPU has enough of.
-        activation_checkpointing=device.is_gpu,
-        gradient_checkpointing=device.is_gpu,
+        activation_checkpointing=portions.activation_checkpointing,
+        gradient_checkpointing=portions.activation_checkpointing,
         use_cpu=not device.is_gpu,
         dataloader_pin_memory=device.is_gpu,
         disable_tqdm=True,

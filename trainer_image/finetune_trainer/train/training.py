@@ -17,12 +17,15 @@ from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_folder
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.timestamps import utc_now
+from finetune_trainer.train.assignment import Assignment
 from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.devices import choose_device
 from finetune_trainer.train.guard.opening import watching
-from finetune_trainer.train.learning import Assignment, Learnt, learn
+from finetune_trainer.train.learning import Learnt, learn
 from finetune_trainer.train.ledger import Ledger
-from finetune_trainer.train.portions import portions_for
+from finetune_trainer.train.loss_watch import StepLoss
+from finetune_trainer.train.portions import Portions, portions_for
+from finetune_trainer.train.validation import perplexity
 
 ADAPTER_FOLDER = "adapter"
 LOSSES_FILE = "losses.jsonl"
@@ -35,19 +38,25 @@ def train(
     """Learns from the last checkpoint on, and leaves the adapter in the step's folder."""
     with Ledger(checkpoints_folder) as ledger:
         device = choose_device(order.gpus)
+        portions = portions_for(order.training, prepared.plan, checkpoints_folder)
         with watching(order.gpus, device, order.guard, ledger, reporter) as watch:
             assignment = Assignment(
                 order=order,
                 prepared=prepared,
                 prepared_folder=Path(order.directory) / Step.PREPARE,
                 model_folder=_unchanged_base_model(order, prepared, reporter),
-                checkpoints=Checkpoints(checkpoints_folder, identity),
-                portions=portions_for(order.training, prepared.plan, checkpoints_folder),
+                checkpoints=Checkpoints(checkpoints_folder, _of_these_steps(identity, portions), reporter.problem),
+                portions=portions,
                 device=device,
                 watch=watch,
             )
             learnt = learn(assignment, ledger, reporter)
-            return _write(order, identity, learnt, ledger, reporter)
+            return _write(assignment, identity, learnt, ledger, reporter)
+
+
+def _of_these_steps(identity: str, portions: Portions) -> str:
+    """Rows of another length hold other examples: a step of theirs is not a step of these."""
+    return identity if portions.pack_length is None else f"{identity} in rows of {portions.pack_length} tokens"
 
 
 def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, reporter: Reporter) -> Path:
@@ -63,7 +72,8 @@ def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, re
     return folder
 
 
-def _write(order: TrainOrder, identity: str, learnt: Learnt, ledger: Ledger, reporter: Reporter) -> TrainResult:
+def _write(assignment: Assignment, identity: str, learnt: Learnt, ledger: Ledger, reporter: Reporter) -> TrainResult:
+    order = assignment.order
     reporter.stage("writing the adapter")
     with staged_step(Path(order.directory), Step.TRAIN) as staged:
         adapter = staged.path / ADAPTER_FOLDER
@@ -71,7 +81,7 @@ def _write(order: TrainOrder, identity: str, learnt: Learnt, ledger: Ledger, rep
         _write_losses(learnt, staged.path / LOSSES_FILE)
         ledger.write()
         result = TrainResult(
-            training=_summary(order, learnt, ledger, folder_digest(adapter)),
+            training=_summary(assignment, learnt, ledger, folder_digest(adapter)),
             adapter_path=f"{Step.TRAIN}/{ADAPTER_FOLDER}",
             finished_at=utc_now(),
         )
@@ -88,16 +98,28 @@ def _write_adapter(learnt: Learnt, folder: Path, *, base_model: str) -> None:
 
 
 def _write_losses(learnt: Learnt, path: Path) -> None:
-    lines = (json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(learnt.losses, start=1))
-    path.write_text("".join(lines))
+    path.write_text("".join(json.dumps(_loss_line(entry)) + "\n" for entry in learnt.steps))
 
 
-def _summary(order: TrainOrder, learnt: Learnt, ledger: Ledger, adapter_digest: str) -> TrainingSummary:
-    held_out_loss = learnt.validation_loss
+def _loss_line(entry: StepLoss) -> dict[str, object]:
+    return {"step": entry.step, "skipped": True} if entry.loss is None else {"step": entry.step, "loss": entry.loss}
+
+
+def _summary(assignment: Assignment, learnt: Learnt, ledger: Ledger, adapter_digest: str) -> TrainingSummary:
+    order, memory = assignment.order, assignment.prepared.plan.memory
+    before, after = learnt.validation_losses
     return TrainingSummary(
-        steps=len(learnt.losses),
+        steps=len(learnt.steps),
         final_loss=f"{learnt.final_loss:.4f}",
-        validation_loss=_decimal(held_out_loss, 4),
+        validation_loss=_decimal(after, 4),
+        validation_loss_before=_decimal(before, 4),
+        perplexity=perplexity(after),
+        perplexity_before=perplexity(before),
+        best_step=learnt.best_step,
+        stopped_early=learnt.stopped_early,
+        skipped_steps=learnt.skipped_steps,
+        rollbacks=learnt.course.rollbacks,
+        learning_rate_scale=f"{learnt.course.lr_scale:g}" if learnt.course.rollbacks else None,
         hours=f"{ledger.hours:.4f}",
         energy_kwh=_decimal(ledger.energy_kilowatt_hours, 4),
         energy_note=ledger.energy_note,
@@ -107,6 +129,7 @@ def _summary(order: TrainOrder, learnt: Learnt, ledger: Ledger, adapter_digest: 
         guard=None if order.guard is None else ledger.guard_report(),
         tokens_per_second=f"{ledger.tokens_per_second:.1f}",
         peak_memory_bytes=ledger.peak_memory_bytes,
+        planned_peak_bytes=None if memory is None else memory.peak_bytes,
         adapter_digest=adapter_digest,
     )
 
