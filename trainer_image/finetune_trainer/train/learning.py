@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerFast, PrinterCallback
 from finetune_api.orders import TrainOrder
 from finetune_api.results import PrepareTrainingResult
 from finetune_trainer.failures import NonFiniteLoss, StoppedError
-from finetune_trainer.prepare_training import TRAIN_FILE, VALIDATION_FILE
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import STOP
 from finetune_trainer.tokenization import TOKENIZER_FILE, Tokenizer
@@ -26,10 +25,11 @@ from finetune_trainer.train.checkpoints import Checkpoints, step_of
 from finetune_trainer.train.completion_trainer import CompletionTrainer
 from finetune_trainer.train.configuration import lora_config, sft_config
 from finetune_trainer.train.devices import Device
-from finetune_trainer.train.examples import read_examples
+from finetune_trainer.train.examples import read_material
 from finetune_trainer.train.ledger import Ledger
 from finetune_trainer.train.memory import learning_fits, loading_fits
 from finetune_trainer.train.model import load_base_model
+from finetune_trainer.train.optimizer import lora_plus_optimizer
 from finetune_trainer.train.portions import Portions
 from finetune_trainer.train.validation import validation_loss
 
@@ -86,12 +86,15 @@ def learn(assignment: Assignment, ledger: Ledger, reporter: Reporter) -> Learnt:
 def _make_trainer(assignment: Assignment, ledger: Ledger, reporter: Reporter) -> CompletionTrainer:
     order, plan = assignment.order, assignment.prepared.plan
     tokenizer = Tokenizer.load(assignment.model_folder)
-    length = order.training.sequence_length
+    checkpoints_folder, device = assignment.checkpoints.folder, assignment.device
+    material = read_material(
+        assignment.prepared_folder, assignment.model_folder, order.training, plan, checkpoints_folder, reporter
+    )
     trainer = CompletionTrainer(
-        model=load_base_model(assignment.model_folder, plan.quantization, plan.precision, assignment.device),
-        args=sft_config(order.training, assignment.portions, assignment.device, assignment.checkpoints.folder),
-        train_dataset=read_examples(assignment.prepared_folder / TRAIN_FILE, tokenizer, length),
-        eval_dataset=read_examples(assignment.prepared_folder / VALIDATION_FILE, tokenizer, length),
+        model=load_base_model(assignment.model_folder, plan.quantization, plan.precision, device, plan.attention),
+        args=sft_config(order.training, plan, assignment.portions, device, checkpoints_folder),
+        train_dataset=material.train,
+        eval_dataset=material.validation,
         processing_class=_for_trainer(tokenizer, assignment.model_folder),
         peft_config=lora_config(order.lora),
         callbacks=[
@@ -104,6 +107,8 @@ def _make_trainer(assignment: Assignment, ledger: Ledger, reporter: Reporter) ->
     # It prints Python dictionaries to stdout, where our events go.
     trainer.remove_callback(PrinterCallback)
     _widen_adapter(trainer.model)
+    if order.lora.lora_plus_ratio is not None:
+        trainer.optimizer = lora_plus_optimizer(trainer, order.lora.lora_plus_ratio)
     return trainer
 
 

@@ -26,7 +26,7 @@ class Portions:
 def portions_for(training: Training, plan: TrainingPlan, folder: Path) -> Portions:
     """The order's portions or else the plan's, within what an earlier attempt found to fit."""
     wanted = training.micro_batch_size or plan.micro_batch_size
-    effective = training.effective_batch_size
+    effective = plan.rows_per_step or training.effective_batch_size
     micro_batch_size = largest_divisor(effective, min(wanted, _read_limit(folder) or wanted))
     return Portions(micro_batch_size, effective // micro_batch_size)
 

@@ -20,13 +20,14 @@ from finetune_trainer.timestamps import utc_now
 from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.devices import choose_device
 from finetune_trainer.train.energy import meter_for
+from finetune_trainer.train.export import ADAPTER_FOLDER, MERGED_FOLDER, export_merged
 from finetune_trainer.train.learning import Assignment, Learnt, learn
 from finetune_trainer.train.ledger import Ledger
+from finetune_trainer.train.merging import Difference
+from finetune_trainer.train.model_card import CARD_FILE, adapter_card
 from finetune_trainer.train.portions import portions_for
 
-ADAPTER_FOLDER = "adapter"
 LOSSES_FILE = "losses.jsonl"
-_MODEL_CARD = "README.md"
 
 
 def train(
@@ -46,7 +47,7 @@ def train(
             device=device,
         )
         learnt = learn(assignment, ledger, reporter)
-        return _write(order, identity, learnt, ledger, reporter)
+        return _write(assignment, identity, learnt, ledger, reporter)
 
 
 def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, reporter: Reporter) -> Path:
@@ -62,28 +63,30 @@ def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, re
     return folder
 
 
-def _write(order: TrainOrder, identity: str, learnt: Learnt, ledger: Ledger, reporter: Reporter) -> TrainResult:
+def _write(assignment: Assignment, identity: str, learnt: Learnt, ledger: Ledger, reporter: Reporter) -> TrainResult:
     reporter.stage("writing the adapter")
-    with staged_step(Path(order.directory), Step.TRAIN) as staged:
+    with staged_step(Path(assignment.order.directory), Step.TRAIN) as staged:
         adapter = staged.path / ADAPTER_FOLDER
-        _write_adapter(learnt, adapter, base_model=order.base_model.path)
+        _write_adapter(assignment, learnt, adapter)
         _write_losses(learnt, staged.path / LOSSES_FILE)
+        merged = export_merged(assignment, learnt, staged.path, reporter) if assignment.order.export.merged else None
         ledger.write()
         result = TrainResult(
-            training=_summary(learnt, ledger, folder_digest(adapter)),
+            training=_summary(learnt, ledger, folder_digest(adapter), merged),
             adapter_path=f"{Step.TRAIN}/{ADAPTER_FOLDER}",
+            merged_path=f"{Step.TRAIN}/{MERGED_FOLDER}" if merged is not None and merged.is_acceptable else None,
             finished_at=utc_now(),
         )
         committed = staged.commit(result, identity)
     return committed if isinstance(committed, TrainResult) else result
 
 
-def _write_adapter(learnt: Learnt, folder: Path, *, base_model: str) -> None:
+def _write_adapter(assignment: Assignment, learnt: Learnt, folder: Path) -> None:
     """As peft reads it. The base model is named by its path in the volume, not by where it was mounted here."""
     for configuration in learnt.model.peft_config.values():
-        configuration.base_model_name_or_path = base_model
+        configuration.base_model_name_or_path = assignment.order.base_model.path
     learnt.model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / _MODEL_CARD).unlink(missing_ok=True)
+    (folder / CARD_FILE).write_text(adapter_card(assignment.order, assignment.prepared, learnt))
 
 
 def _write_losses(learnt: Learnt, path: Path) -> None:
@@ -91,7 +94,7 @@ def _write_losses(learnt: Learnt, path: Path) -> None:
     path.write_text("".join(lines))
 
 
-def _summary(learnt: Learnt, ledger: Ledger, adapter_digest: str) -> TrainingSummary:
+def _summary(learnt: Learnt, ledger: Ledger, adapter_digest: str, merged: Difference | None) -> TrainingSummary:
     energy = ledger.energy_kilowatt_hours
     held_out_loss = learnt.validation_loss
     return TrainingSummary(
@@ -104,4 +107,5 @@ def _summary(learnt: Learnt, ledger: Ledger, adapter_digest: str) -> TrainingSum
         tokens_per_second=f"{ledger.tokens_per_second:.1f}",
         peak_memory_bytes=ledger.peak_memory_bytes,
         adapter_digest=adapter_digest,
+        merged_logit_difference=None if merged is None else f"{merged.largest:.4f}",
     )
