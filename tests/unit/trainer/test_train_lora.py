@@ -96,7 +96,7 @@ def test_a_finished_training_is_found_however_it_was_cut_up(workplace: Workplace
 
 
 def test_checkpoints_are_removed_when_the_adapter_is_safe(finished: Finished) -> None:
-    assert sorted(path.name for path in finished.workplace.directory.iterdir()) == ["prepare", "train"]
+    assert sorted(path.name for path in finished.workplace.directory.iterdir()) == ["prepare", "tensorboard", "train"]
 
 
 def test_the_same_training_gives_the_same_adapter(workplace: Workplace, finished: Finished) -> None:

@@ -31,6 +31,9 @@ from finetune_trainer.train.memory import learning_fits, loading_fits
 from finetune_trainer.train.model import load_base_model
 from finetune_trainer.train.optimizer import lora_plus_optimizer
 from finetune_trainer.train.portions import Portions
+from finetune_trainer.train.tracking.callback import TrackCurves
+from finetune_trainer.train.tracking.curves import Curves
+from finetune_trainer.train.tracking.points import VALIDATION_LOSS
 from finetune_trainer.train.validation import validation_loss
 
 _LAST_LOSSES = 10
@@ -48,6 +51,7 @@ class Assignment:
     checkpoints: Checkpoints
     portions: Portions
     device: Device
+    curves: Curves
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ def learn(assignment: Assignment, ledger: Ledger, reporter: Reporter) -> Learnt:
         _raise_if_stopped_early(trainer)
         _check_adapter(trainer.model)
         held_out_loss = validation_loss(trainer, reporter, checkpoints.what_is_kept())
+        if held_out_loss is not None:
+            assignment.curves.add(trainer.state.global_step, {VALIDATION_LOSS: held_out_loss})
     return Learnt(trainer.model, _losses(trainer), held_out_loss)
 
 
@@ -101,6 +107,7 @@ def _make_trainer(assignment: Assignment, ledger: Ledger, reporter: Reporter) ->
             ReportProgress(reporter, ledger),
             RefuseNonFiniteGradients(),
             StopAtStepBoundary(),
+            TrackCurves(assignment.curves),
             CompleteCheckpoints(assignment.checkpoints),
         ],
     )

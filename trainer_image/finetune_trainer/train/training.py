@@ -26,6 +26,7 @@ from finetune_trainer.train.ledger import Ledger
 from finetune_trainer.train.merging import Difference
 from finetune_trainer.train.model_card import CARD_FILE, adapter_card
 from finetune_trainer.train.portions import portions_for
+from finetune_trainer.train.tracking.curves import curves_of
 
 LOSSES_FILE = "losses.jsonl"
 
@@ -34,7 +35,7 @@ def train(
     order: TrainOrder, prepared: PrepareTrainingResult, identity: str, checkpoints_folder: Path, reporter: Reporter
 ) -> TrainResult:
     """Learns from the last checkpoint on, and leaves the adapter in the step's folder."""
-    with Ledger(checkpoints_folder) as ledger:
+    with curves_of(order, prepared, identity, reporter) as curves, Ledger(checkpoints_folder) as ledger:
         device = choose_device(order.gpus)
         ledger.measure(meter_for(device.bus_id), device.peak_memory_bytes)
         assignment = Assignment(
@@ -45,6 +46,7 @@ def train(
             checkpoints=Checkpoints(checkpoints_folder, identity),
             portions=portions_for(order.training, prepared.plan, checkpoints_folder),
             device=device,
+            curves=curves,
         )
         learnt = learn(assignment, ledger, reporter)
         return _write(assignment, identity, learnt, ledger, reporter)

@@ -1,0 +1,35 @@
+"""TensorBoard event files, one for each attempt, which TensorBoard shows as one curve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+from finetune_trainer.train.tracking.points import Point
+
+_FLUSH_SECONDS = 10
+
+
+class TensorBoardFiles:
+    """The curves in a folder, going on after a step: what an earlier attempt wrote beyond it is purged."""
+
+    def __init__(self, folder: Path, after_step: int) -> None:
+        purge_from = after_step + 1 if after_step else None
+        self._writer = SummaryWriter(
+            str(folder),
+            purge_step=purge_from,
+            flush_secs=_FLUSH_SECONDS,
+            # The files are named by the second, and read in the order of their names.
+            filename_suffix=f".{after_step:08}",
+        )
+
+    def add(self, point: Point) -> None:
+        for name, value in point.values.items():
+            self._writer.add_scalar(name, value, point.step, walltime=point.time)
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
