@@ -43,7 +43,8 @@ def test_the_model_learns_and_the_adapter_is_what_peft_reads(finished: Finished)
     assert len(losses(workplace)) == result.training.steps == 10
     assert losses(workplace)[-1] < losses(workplace)[0] / 2
     adapter = workplace.directory / result.adapter_path
-    assert sorted(path.name for path in adapter.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    files = sorted(path.name for path in adapter.iterdir())
+    assert files == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
     assert result.training.adapter_digest == folder_digest(adapter)
     base = AutoModelForCausalLM.from_pretrained(workplace.model)
     tokens = torch.tensor([list(Tokenizer.load(workplace.model).encode_question("What are the earnings per share?"))])
@@ -97,7 +98,7 @@ def test_a_finished_training_is_found_however_it_was_cut_up(workplace: Workplace
 
 
 def test_checkpoints_are_removed_when_the_adapter_is_safe(finished: Finished) -> None:
-    assert sorted(path.name for path in finished.workplace.directory.iterdir()) == ["prepare", "train"]
+    assert sorted(path.name for path in finished.workplace.directory.iterdir()) == ["prepare", "tensorboard", "train"]
 
 
 def test_the_same_training_gives_the_same_adapter(workplace: Workplace, finished: Finished) -> None:

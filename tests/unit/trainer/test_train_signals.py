@@ -40,12 +40,12 @@ reporting.Reporter.__init__.__kwdefaults__["interval"] = 0.0
 
 LOADS_LONG = """
 import time
-from finetune_trainer.train import bench
+from finetune_trainer.train import setup
 
 def load(*args, **kwargs):
     time.sleep(600)
 
-bench.load_base_model = load
+setup.load_base_model = load
 """
 
 

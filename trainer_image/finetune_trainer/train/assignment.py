@@ -11,6 +11,7 @@ from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.guard.watch import Watch
 from finetune_trainer.train.portions import Portions
+from finetune_trainer.train.tracking.curves import Curves
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Assignment:
     device: Device
     watch: Watch
     """Who looks after the GPUs."""
+    curves: Curves
 
     @property
     def longest(self) -> int:

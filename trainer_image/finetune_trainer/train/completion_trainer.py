@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,8 +12,8 @@ from trl import SFTTrainer
 
 from finetune_trainer.train.checkpoints import Checkpoints, Course
 from finetune_trainer.train.loss_watch import StepLoss
+from finetune_trainer.train.tokens import IGNORED
 
-_IGNORED = -100
 _LOSS, _LEFT_OUT = "loss", "left_out"
 """Keys of the Trainer's log; a step has either."""
 
@@ -90,12 +91,27 @@ def step_losses(log_history: list[dict[str, Any]]) -> tuple[StepLoss, ...]:
 
 
 def completion_loss(model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[torch.Tensor, int]:
-    """Sum of the completions' losses and number of their tokens; logits are computed only where a label is."""
+    """Sum of the completions' losses and number of their tokens; logits are computed only where a label is, whether
+    the examples come in rows of their own or several in a row."""
     labels = inputs["labels"][:, 1:]
-    has_label = labels != _IGNORED
-    positions = has_label.any(dim=0).nonzero().flatten()
+    has_label = labels != IGNORED
     others = {name: value for name, value in inputs.items() if name != "labels"}
-    logits = model(**others, use_cache=False, logits_to_keep=positions).logits
-    kept = has_label[:, positions]
-    targets = labels[:, positions][kept]
-    return functional.cross_entropy(logits[kept].float(), targets, reduction="sum"), targets.numel()
+    with _only_where(has_label, getattr(model, "module", model).get_output_embeddings()):
+        logits = model(**others, use_cache=False).logits[0]
+    targets = labels[has_label]
+    return functional.cross_entropy(logits.float(), targets, reduction="sum"), targets.numel()
+
+
+@contextmanager
+def _only_where(has_label: torch.Tensor, output_layer: torch.nn.Module) -> Iterator[None]:
+    """Lets only the hidden states that predict a label through the output layer, as one row: (1, labels, hidden).
+    transformers' own logits_to_keep takes the same columns of every row, which in a batch are nearly all."""
+
+    def select(layer: torch.nn.Module, arguments: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (arguments[0][:, :-1][has_label][None],)
+
+    hook = output_layer.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        hook.remove()

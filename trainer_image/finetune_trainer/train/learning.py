@@ -80,21 +80,22 @@ def _go_on(assignment: Assignment, progress: ReportProgress, reporter: Reporter)
         reporter.stage("loading the base model")
         setup = set_up(assignment, last, progress, reporter)
     with learning_fits(device, assignment.portions, assignment.longest, checkpoints.folder):
-        return _train(setup, last, checkpoints, reporter)
+        return _train(setup, last, assignment, reporter)
 
 
-def _train(setup: Setup, last: Checkpoint | None, checkpoints: Checkpoints, reporter: Reporter) -> Learnt | Divergence:
+def _train(setup: Setup, last: Checkpoint | None, assignment: Assignment, reporter: Reporter) -> Learnt | Divergence:
     trainer, validation = setup.trainer, setup.validation
     course = Course() if last is None else last.course
     if last is not None:
         _load(last, trainer)
+    assignment.curves.begin(trainer.state.global_step)
     validation.catch_up(trainer.state.global_step)
     if not validation.is_over:
         _take_steps(trainer, last, reporter)
         if setup.watch.has_diverged:
             return _divergence(setup.watch, course)
         _raise_if_stopped_early(trainer, validation)
-    best = _take_best(trainer, validation, checkpoints) if validation.decides else None
+    best = _take_best(trainer, validation, assignment.checkpoints) if validation.decides else None
     _check_adapter(trainer.model)
     loss = validation.look(best or trainer.state.global_step)
     return Learnt(

@@ -12,7 +12,6 @@ from finetune_api.conditions import Reason
 from finetune_api.finetunejob import EarlyStopping
 from finetune_api.orders import TrainOrder
 from finetune_trainer.failures import UserError
-from finetune_trainer.prepare_training import TRAIN_FILE, VALIDATION_FILE
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.tokenization import TOKENIZER_FILE, Tokenizer
 from finetune_trainer.train.assignment import Assignment
@@ -26,12 +25,13 @@ from finetune_trainer.train.callbacks import (
 from finetune_trainer.train.checkpoints import Checkpoint, Course
 from finetune_trainer.train.completion_trainer import CompletionTrainer
 from finetune_trainer.train.configuration import lora_config, sft_config
-from finetune_trainer.train.examples import read_examples
+from finetune_trainer.train.examples import read_material
 from finetune_trainer.train.guard.callback import GuardTraining
 from finetune_trainer.train.model import load_base_model
+from finetune_trainer.train.optimizer import lora_plus_optimizer
 from finetune_trainer.train.portions import remember_smaller
+from finetune_trainer.train.tracking.callback import TrackCurves
 from finetune_trainer.train.validation import Validation
-from finetune_trainer.train.validations import Validations
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,9 @@ class Setup:
 
 def set_up(assignment: Assignment, last: Checkpoint | None, progress: ReportProgress, reporter: Reporter) -> Setup:
     course = Course() if last is None else last.course
-    order, checkpoints = assignment.order, assignment.checkpoints
-    trainer = _make_trainer(assignment, course)
-    validation = Validation(
-        trainer,
-        Validations(checkpoints.folder, checkpoints.identity),
-        _rule(order, trainer),
-        reporter,
-        checkpoints.what_is_kept,
-    )
+    checkpoints = assignment.checkpoints
+    trainer = _make_trainer(assignment, course, reporter)
+    validation = Validation(trainer, assignment, _rule(assignment.order, trainer), reporter)
     watch = WatchLoss(course.rollbacks, reporter)
     for callback in (
         progress,
@@ -62,6 +56,7 @@ def set_up(assignment: Assignment, last: Checkpoint | None, progress: ReportProg
         *_guard(assignment, reporter),
         StopWithCheckpoint(checkpoints),
         LookAfterCheckpoints(trainer, checkpoints, validation, watch),
+        TrackCurves(assignment.curves),
     ):
         trainer.add_callback(callback)
     # It prints Python dictionaries to stdout, where our events go.
@@ -86,22 +81,23 @@ def _guard(assignment: Assignment, reporter: Reporter) -> list[GuardTraining]:
     ]
 
 
-def _make_trainer(assignment: Assignment, course: Course) -> CompletionTrainer:
+def _make_trainer(assignment: Assignment, course: Course, reporter: Reporter) -> CompletionTrainer:
     order, plan, portions = assignment.order, assignment.prepared.plan, assignment.portions
-    checkpoints = assignment.checkpoints
-    tokenizer = Tokenizer.load(assignment.model_folder)
-    length = portions.pack_length or order.training.sequence_length
+    checkpoints, device = assignment.checkpoints, assignment.device
+    material = read_material(assignment, reporter)
     trainer = CompletionTrainer(
-        model=load_base_model(assignment.model_folder, plan.quantization, plan.precision, assignment.device),
-        args=sft_config(order.training, portions, assignment.device, checkpoints.unfinished, course.lr_scale),
-        train_dataset=read_examples(assignment.prepared_folder / TRAIN_FILE, tokenizer, length),
-        eval_dataset=read_examples(assignment.prepared_folder / VALIDATION_FILE, tokenizer, length),
-        processing_class=_for_trainer(tokenizer, assignment.model_folder),
+        model=load_base_model(assignment.model_folder, plan.quantization, plan.precision, device, plan.attention),
+        args=sft_config(order.training, plan, portions, device, checkpoints.unfinished, course.lr_scale),
+        train_dataset=material.train,
+        eval_dataset=material.validation,
+        processing_class=_for_trainer(Tokenizer.load(assignment.model_folder), assignment.model_folder),
         peft_config=lora_config(order.lora),
         checkpoints=checkpoints,
         course=course,
     )
     _widen_adapter(trainer.model)
+    if order.lora.lora_plus_ratio is not None:
+        trainer.optimizer = lora_plus_optimizer(trainer, order.lora.lora_plus_ratio)
     return trainer
 
 

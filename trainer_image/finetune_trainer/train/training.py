@@ -20,23 +20,25 @@ from finetune_trainer.timestamps import utc_now
 from finetune_trainer.train.assignment import Assignment
 from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.devices import choose_device
+from finetune_trainer.train.export import ADAPTER_FOLDER, MERGED_FOLDER, export_merged
 from finetune_trainer.train.guard.opening import watching
 from finetune_trainer.train.learning import Learnt, learn
 from finetune_trainer.train.ledger import Ledger
 from finetune_trainer.train.loss_watch import StepLoss
+from finetune_trainer.train.merging import Difference
+from finetune_trainer.train.model_card import CARD_FILE, adapter_card
 from finetune_trainer.train.portions import Portions, portions_for
+from finetune_trainer.train.tracking.curves import curves_of
 from finetune_trainer.train.validation import perplexity
 
-ADAPTER_FOLDER = "adapter"
 LOSSES_FILE = "losses.jsonl"
-_MODEL_CARD = "README.md"
 
 
 def train(
     order: TrainOrder, prepared: PrepareTrainingResult, identity: str, checkpoints_folder: Path, reporter: Reporter
 ) -> TrainResult:
     """Learns from the last checkpoint on, and leaves the adapter in the step's folder."""
-    with Ledger(checkpoints_folder) as ledger:
+    with curves_of(order, prepared, identity, reporter) as curves, Ledger(checkpoints_folder) as ledger:
         device = choose_device(order.gpus)
         portions = portions_for(order.training, prepared.plan, checkpoints_folder)
         with watching(order.gpus, device, order.guard, ledger, reporter) as watch:
@@ -49,6 +51,7 @@ def train(
                 portions=portions,
                 device=device,
                 watch=watch,
+                curves=curves,
             )
             learnt = learn(assignment, ledger, reporter)
             return _write(assignment, identity, learnt, ledger, reporter)
@@ -73,28 +76,29 @@ def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, re
 
 
 def _write(assignment: Assignment, identity: str, learnt: Learnt, ledger: Ledger, reporter: Reporter) -> TrainResult:
-    order = assignment.order
     reporter.stage("writing the adapter")
-    with staged_step(Path(order.directory), Step.TRAIN) as staged:
+    with staged_step(Path(assignment.order.directory), Step.TRAIN) as staged:
         adapter = staged.path / ADAPTER_FOLDER
-        _write_adapter(learnt, adapter, base_model=order.base_model.path)
+        _write_adapter(assignment, learnt, adapter)
         _write_losses(learnt, staged.path / LOSSES_FILE)
+        merged = export_merged(assignment, learnt, staged.path, reporter) if assignment.order.export.merged else None
         ledger.write()
         result = TrainResult(
-            training=_summary(assignment, learnt, ledger, folder_digest(adapter)),
+            training=_summary(assignment, learnt, ledger, folder_digest(adapter), merged),
             adapter_path=f"{Step.TRAIN}/{ADAPTER_FOLDER}",
+            merged_path=f"{Step.TRAIN}/{MERGED_FOLDER}" if merged is not None and merged.is_acceptable else None,
             finished_at=utc_now(),
         )
         committed = staged.commit(result, identity)
     return committed if isinstance(committed, TrainResult) else result
 
 
-def _write_adapter(learnt: Learnt, folder: Path, *, base_model: str) -> None:
+def _write_adapter(assignment: Assignment, learnt: Learnt, folder: Path) -> None:
     """As peft reads it. The base model is named by its path in the volume, not by where it was mounted here."""
     for configuration in learnt.model.peft_config.values():
-        configuration.base_model_name_or_path = base_model
+        configuration.base_model_name_or_path = assignment.order.base_model.path
     learnt.model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / _MODEL_CARD).unlink(missing_ok=True)
+    (folder / CARD_FILE).write_text(adapter_card(assignment.order, assignment.prepared, learnt))
 
 
 def _write_losses(learnt: Learnt, path: Path) -> None:
@@ -105,7 +109,9 @@ def _loss_line(entry: StepLoss) -> dict[str, object]:
     return {"step": entry.step, "skipped": True} if entry.loss is None else {"step": entry.step, "loss": entry.loss}
 
 
-def _summary(assignment: Assignment, learnt: Learnt, ledger: Ledger, adapter_digest: str) -> TrainingSummary:
+def _summary(
+    assignment: Assignment, learnt: Learnt, ledger: Ledger, adapter_digest: str, merged: Difference | None
+) -> TrainingSummary:
     order, memory = assignment.order, assignment.prepared.plan.memory
     before, after = learnt.validation_losses
     return TrainingSummary(
@@ -131,6 +137,7 @@ def _summary(assignment: Assignment, learnt: Learnt, ledger: Ledger, adapter_dig
         peak_memory_bytes=ledger.peak_memory_bytes,
         planned_peak_bytes=None if memory is None else memory.peak_bytes,
         adapter_digest=adapter_digest,
+        merged_logit_difference=None if merged is None else f"{merged.largest:.4f}",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 
@@ -12,8 +12,11 @@ from finetune_trainer.failures import NonFiniteLoss
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import STOP
 from finetune_trainer.train import early_stopping
+from finetune_trainer.train.assignment import Assignment
 from finetune_trainer.train.completion_trainer import CompletionTrainer
 from finetune_trainer.train.random_state import no_random_numbers_drawn
+from finetune_trainer.train.tokens import IGNORED
+from finetune_trainer.train.tracking.points import VALIDATION_LOSS
 from finetune_trainer.train.validations import Validations
 
 STAGE = "validating"
@@ -26,16 +29,17 @@ class Validation:
     def __init__(
         self,
         trainer: CompletionTrainer,
-        validations: Validations,
+        assignment: Assignment,
         rule: EarlyStopping | None,
         reporter: Reporter,
-        what_is_kept: Callable[[], str],
     ) -> None:
+        checkpoints = assignment.checkpoints
         self._trainer = trainer
-        self._validations = validations
+        self._validations = Validations(checkpoints.folder, checkpoints.identity)
+        self._curves = assignment.curves
         self._rule = rule if trainer.eval_dataset is not None else None
         self._reporter = reporter
-        self._what_is_kept = what_is_kept
+        self._what_is_kept = checkpoints.what_is_kept
 
     @property
     def losses(self) -> Mapping[int, float]:
@@ -67,6 +71,7 @@ class Validation:
             if not math.isfinite(loss):
                 raise NonFiniteLoss(_non_finite_message(step))
             self._validations.record(step, loss)
+            self._curves.add(step, {VALIDATION_LOSS: loss})
             if self._trainer.is_in_train:
                 self._reporter.stage("training")
         return self.losses[step]
@@ -80,7 +85,7 @@ def validation_loss(trainer: CompletionTrainer, reporter: Reporter, what_is_kept
     for done, batch in enumerate(batches, start=1):
         STOP.raise_if_requested(what_is_kept)
         inputs = trainer._prepare_inputs(batch)
-        count = int((inputs["labels"][:, 1:] != -100).sum())
+        count = int((inputs["labels"][:, 1:] != IGNORED).sum())
         with torch.no_grad(), trainer.accelerator.autocast(), trainer.compute_loss_context_manager():
             total += float(trainer.compute_loss(trainer.model, inputs)) * count
         tokens += count
