@@ -6,6 +6,8 @@ PYTHON ?= python3
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/finetune-operator
 VENV := $(CACHE)/venv-$(shell cat requirements/dev.txt | sha256sum | cut -c1-16)
 READY := $(VENV)/.ready
+# A libnvidia-ml.so.1 that follows a script, for tests of all that reads NVML; the trainer image has no compiler.
+NVML := build/nvml/libnvidia-ml.so.1
 # Only what is said to make counts: a KUBECONFIG that happens to be exported is not meant for the demo.
 OWN_CLUSTER := $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 OWN_REGISTRY := $(if $(filter command line,$(origin REGISTRY)),--registry $(REGISTRY))
@@ -15,6 +17,7 @@ export LOCALCLUSTER_PYTHON := $(VENV)/bin/python
 LOCALCLUSTER := PYTHONPATH=tests/cluster $(PYTHON) -m localcluster
 IN_VENV := PYTHONPATH=operator:trainer_image:tests/cluster $(VENV)/bin/python
 
+.NOTPARALLEL:
 .PHONY: help demo test lint unit test-trainer test-cluster test-e2e bench cluster-up cluster-down images crds lock clean
 
 help: ## What there is to make
@@ -40,9 +43,14 @@ unit: $(READY) ## Tests of API and operator that need no cluster
 prepare: $(READY) ## Build what the cluster and the images need, side by side
 	@$(LOCALCLUSTER) prepare
 
-test-trainer: prepare ## Tests of the trainer, inside the trainer image
+test-trainer: prepare $(NVML) ## Tests of the trainer, inside the trainer image
 	@$(LOCALCLUSTER) run-in-image trainer -v $(CURDIR):/src -v $(VENV):$(VENV) --workdir /src -- \
 		python3 tests/unit/trainer/in_image.py $(VENV)
+
+$(NVML): $(wildcard tests/nvml/*.c tests/nvml/*.h) | prepare
+	@mkdir -p $(@D)
+	@gcc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -Wl,-soname,$(@F) -Wl,-Bsymbolic \
+		-o $@ $(filter %.c,$^) -lm -pthread
 
 cluster-up: prepare ## Start this checkout's cluster, with the images in it
 	@$(LOCALCLUSTER) up
@@ -76,10 +84,17 @@ lock: $(READY) ## Resolve requirements/*.txt anew from pyproject.toml
 clean: cluster-down ## cluster-down, and remove what was built in the checkout
 	rm -rf build .cluster
 
-$(READY): requirements/dev.txt
+# Its name holds the digest of what it is made from, so an existing one is never made again, whichever checkout asks;
+# two that ask at once do not make it twice.
+$(READY):
 	@$(LOCALCLUSTER) packages
-	@echo "▸ Python packages for development, into $(VENV)"
-	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
-	@set -o pipefail; $(VENV)/bin/pip install --disable-pip-version-check --progress-bar off --require-hashes \
-		-r requirements/dev.txt | while read -r line; do echo "  … $${line:0:110}"; done
-	@touch $@
+	@flock $(CACHE)/venv.lock $(MAKE) --no-print-directory make-venv
+
+.PHONY: make-venv
+make-venv:
+	@if [ -e $(READY) ]; then exit 0; fi; set -eo pipefail; \
+	echo "▸ Python packages for development, into $(VENV)"; \
+	rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
+	$(VENV)/bin/pip install --disable-pip-version-check --progress-bar off --require-hashes \
+		-r requirements/dev.txt | while read -r line; do echo "  … $${line:0:110}"; done; \
+	touch $(READY)

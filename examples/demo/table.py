@@ -26,7 +26,7 @@ def print_table(comparison: Json) -> None:
     for gate in candidate.get("gates", []):
         if not gate["passed"]:
             name = " ".join(part for part in (gate["gate"], gate.get("task")) if part)
-            print(f"gate not passed: {name} (lower bound {gate['bound']}, limit {gate['limit']})")
+            print(f"gate not passed: {name} (lower bound {gate.get('bound', 'unbounded')}, limit {gate['limit']})")
 
 
 def effect_row(title: str, effect: Json) -> tuple[str, ...]:

@@ -149,10 +149,10 @@ class PerplexityEffect(ApiModel):
     """The same of the candidate."""
     delta: ReportedDecimal
     """Difference, with its sign; above 0 the candidate predicts the text worse."""
-    lower: ReportedDecimal
-    """Lower end of the 95% interval of the difference."""
-    upper: ReportedDecimal
-    """Upper end of the 95% interval of the difference."""
+    lower: ReportedDecimal | None = None
+    """Lower end of the 95% interval of the difference; absent when too few documents leave it unbounded."""
+    upper: ReportedDecimal | None = None
+    """Upper end of the 95% interval of the difference; absent when too few documents leave it unbounded."""
 
 
 class GateName(StrEnum):
@@ -169,8 +169,8 @@ class GateOutcome(ApiModel):
     """Which task, where the gate is about one."""
     passed: bool
     """Whether it was passed."""
-    bound: ReportedDecimal
-    """The lower bound that decided; it must be above the limit."""
+    bound: ReportedDecimal | None = None
+    """The lower bound that decided; it must be above the limit. Absent when too few groups leave it unbounded."""
     limit: ReportedDecimal
     """The limit."""
 

@@ -9,6 +9,7 @@ from finetune_api.conditions import list_map
 from finetune_api.fields import (
     ApiModel,
     ContentDigest,
+    Count,
     Digest,
     ObservedGeneration,
     ReportedDecimal,
@@ -75,6 +76,12 @@ class Parameters(ApiModel):
     """The low-rank adapter."""
     training: Training
     """How long, how fast and in which portions it learned."""
+    activation_checkpointing: bool = False
+    """Whether activations were computed twice instead of being kept."""
+    gpus: Count = 1
+    """GPUs that trained together, over all nodes; 0 on the CPU."""
+    memory_correction: ReportedDecimal | None = None
+    """What earlier trainings taught the plan's memory figures, as a factor; absent where they taught nothing."""
 
 
 class FineTunedModelSpec(ApiModel):

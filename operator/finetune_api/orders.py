@@ -17,10 +17,18 @@ ORDER_VARIABLE = "FINETUNE_ORDER"
 """Name of the environment variable that holds the order."""
 COMPUTE_VARIABLE = "FINETUNE_COMPUTE"
 """`cpu` lets a pod that asked for GPUs compute on the CPU. Only test devices set it."""
+GPU_SHARED_VARIABLE = "FINETUNE_GPU_SHARED"
+"""`true` says that others compute on the pod's GPUs too (time slicing): their energy is not the training's alone."""
 COMPLETE_MARKER = "COMPLETE"
 """File that says that a step's folder is whole. It is written last."""
 RESULT_FILE = "result.json"
 ORDER_VERSION = 1
+NODES_VARIABLE = "FINETUNE_NODES"
+"""Number of pods that train together, where it is more than one. The two below are set with it."""
+NODE_RANK_VARIABLE = "FINETUNE_NODE_RANK"
+"""Number of this pod among them, from 0. The pod with 0 speaks for all: its progress and its result count."""
+RENDEZVOUS_VARIABLE = "FINETUNE_RENDEZVOUS"
+"""host:port where they find each other: a port of the pod with rank 0."""
 
 
 class Location(WireModel):

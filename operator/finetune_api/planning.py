@@ -87,7 +87,7 @@ class GpuClass(WireModel):
     """One kind of GPU that the cluster has, as GPU Feature Discovery labels its nodes."""
 
     product: str
-    memory_mib: int
+    memory_mib: Annotated[int, Field(alias="memoryMiB")]
     """Memory of one GPU."""
     gpus_per_node: int = 1
     nodes: int = 1

@@ -26,6 +26,9 @@ class TrainResult(WireModel):
     training: TrainingSummary
     adapter_path: str
     """Folder of the adapter, relative to the run's folder."""
+    merged_path: str | None = None
+    """Folder of the merged model, likewise; None where none was asked for, or where it differs too much from base and
+    adapter."""
     finished_at: str
 
 

@@ -29,6 +29,7 @@ from finetune_operator.views import AnyResource, Obstacle
 
 log = logging.getLogger(__name__)
 
+OUR_KINDS = frozenset(kind.value for kind in Kind)
 REFUSED_SECONDS = 30.0
 """Pause before an object that was refused is asked for again."""
 TERMINATING_SECONDS = 2.0
@@ -52,8 +53,8 @@ class Applier:
         """Whether it told the cache of something that the next plan should see."""
         namespace = self.resource.key.namespace
         match action:
-            case CreateChild(manifest):
-                await self._create(manifest)
+            case CreateChild(manifest, needs):
+                await self._create_after(needs, manifest)
                 return True
             case SuspendJob(name, uid, suspend):
                 self._remember(await self.cluster.set_suspended(namespace, name, uid, suspend))
@@ -72,14 +73,21 @@ class Applier:
 
     def _remember(self, body: Mapping[str, Any]) -> None:
         """What a write of ours answered is known at once, not only when the watch brings it."""
-        if body["kind"] == "Job":
+        kind = body["kind"]
+        if kind == "Job":
             job = job_view(body)
             if job is not None:
                 self.cache.put_job(job)
-        else:
-            self.cache.put_resource(resource_view(Kind(body["kind"]), body))
+        elif kind in OUR_KINDS:
+            self.cache.put_resource(resource_view(Kind(kind), body))
 
-    async def _create(self, manifest: Manifest) -> None:
+    async def _create_after(self, needs: tuple[Manifest, ...], manifest: Manifest) -> None:
+        for each in (*needs, manifest):
+            if not await self._create(each):
+                return
+
+    async def _create(self, manifest: Manifest) -> bool:
+        """Whether it is there now."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         try:
             made = await self.cluster.create(manifest)
@@ -87,11 +95,12 @@ class Applier:
             obstacle = await self._obstacle(manifest, error)
             if obstacle is not None:
                 self.cache.note_obstacle(self.resource.uid, kind, name, obstacle)
-                return
+                return False
         else:
             log.info("created %s %s/%s", kind, self.resource.key.namespace, name)
             self._remember(made)
         self.cache.clear_obstacle(self.resource.uid, kind, name)
+        return True
 
     async def _obstacle(self, manifest: Manifest, error: ApiError) -> Obstacle | None:
         """Why the object was not made; None when it is there already and ours."""

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from finetune_api.events import ProgressEvent
 from finetune_api.group import Kind
+from finetune_operator.gpu_nodes import GpuNodes
+from finetune_operator.lessons import Lessons
 from finetune_operator.links import links
 from finetune_operator.views import (
     AnyResource,
@@ -30,6 +32,8 @@ class Cache:
     not come back: after a write of ours the watch may still bring what was there before."""
 
     def __init__(self) -> None:
+        self.nodes = GpuNodes()
+        self.lessons = Lessons()
         self._resources: dict[Key, AnyResource] = {}
         self._jobs: dict[str, dict[str, JobView]] = defaultdict(dict)
         self._pods: dict[str, dict[str, PodView]] = defaultdict(dict)
@@ -74,6 +78,8 @@ class Cache:
         self._key_of[resource.uid] = resource.key
         for named in links(resource):
             self._referrers[named][resource.key] = None
+        if resource.key.kind is Kind.FINE_TUNED_MODEL:
+            self.lessons.put(resource)
 
     def drop_resource(self, key: Key, uid: str) -> None:
         """A namesake that was made since is left alone."""
@@ -84,6 +90,7 @@ class Cache:
         if known is None or known.uid != uid:
             return
         self._unlink(known)
+        self.lessons.drop(key)
         del self._resources[key]
         self._namespaces[key.kind, key.namespace].pop(key, None)
 
@@ -132,8 +139,10 @@ class Cache:
     def all_pods(self) -> list[PodView]:
         return [pod for pods in self._pods.values() for pod in pods.values()]
 
-    def running_pods(self) -> list[PodView]:
-        return [pod for pod in self.all_pods() if pod.started_at and pod.termination is None and not pod.deleting]
+    def speaking_pods(self) -> list[PodView]:
+        """Those that work, and tell how far their step is."""
+        working = (pod for pod in self.all_pods() if pod.started_at and pod.termination is None and not pod.deleting)
+        return [pod for pod in working if pod.rank == 0]
 
     def put_trouble(self, warning: PodTrouble) -> Key | None:
         """The resource that it bears on; None when it is about nothing that is known to be ours yet."""

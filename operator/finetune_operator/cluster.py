@@ -43,7 +43,14 @@ def path_of(api_version: str, kind: str, namespace: str, name: str = "") -> str:
     return f"{prefix}{scope}/{_PLURALS[kind]}{tail}"
 
 
-_PLURALS = {"Job": "jobs", "Event": "events", "Pod": "pods", **{kind.value: NAMES[kind].plural for kind in Kind}}
+_PLURALS = {
+    "Job": "jobs",
+    "Event": "events",
+    "Pod": "pods",
+    "Node": "nodes",
+    "Service": "services",
+    **{kind.value: NAMES[kind].plural for kind in Kind},
+}
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,11 @@ def model_name(name: str, uid: str, run: str) -> str:
     return f"{_cut(name)}-{_digest(f'{uid}/{run}')[:8]}"
 
 
+def service_name(name: str, uid: str, run: str) -> str:
+    """Name of the Service by which the pods of a run find each other. A Service's name begins with a letter."""
+    return f"run-{model_name(name, uid, run)}"
+
+
 def evaluation_name(digest: str) -> str:
     """Name of the Evaluation of this content: whoever needs it next finds it."""
     return f"eval-{digest.removeprefix('sha256:')[:16]}"

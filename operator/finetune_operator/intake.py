@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from finetune_api.group import Kind
 from finetune_operator.cache import Cache
 from finetune_operator.observe import dependents
-from finetune_operator.projections import job_view, pod_view, resource_view, trouble_view
+from finetune_operator.projections import job_view, node_view, pod_view, resource_view, trouble_view
 from finetune_operator.views import AnyResource, JobView, Key, PodView
 from finetune_operator.workqueue import WorkQueue
 
@@ -75,6 +75,17 @@ class Intake:
     def forget_pod(self, pod: PodView) -> None:
         self._cache.drop_pod(pod)
         self._wake(pod)
+
+    def node(self, body: Raw) -> None:
+        """A node wakes nobody: its GPUs count for what is prepared next."""
+        node = node_view(body)
+        if node is not None:
+            self._cache.nodes.put(node)
+        else:
+            self.node_gone(body)
+
+    def node_gone(self, body: Raw) -> None:
+        self._cache.nodes.drop(body["metadata"]["name"])
 
     def trouble(self, body: Raw) -> None:
         trouble = trouble_view(body)

@@ -17,7 +17,7 @@ from finetune_operator.progress import ProgressFollower
 from finetune_operator.reconcile import Reconciler
 from finetune_operator.relist import Relist
 from finetune_operator.settings import Settings
-from finetune_operator.views import Key
+from finetune_operator.views import GPU_MEMORY_LABEL, Key
 from finetune_operator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,9 @@ class Operator:
         kopf.index("", "v1", "pods", registry=registry, id="index-pods")(self._index_pod)
         kopf.on.event("", "v1", "pods", registry=registry, id="watch-pods")(self._watch_pod)
         kopf.on.event("", "v1", "events", registry=registry, id="watch-events")(self._watch_warning)
+        if self._settings.watches_nodes:
+            kopf.index("", "v1", "nodes", registry=registry, id="index-nodes")(self._index_node)
+            kopf.on.event("", "v1", "nodes", registry=registry, id="watch-nodes")(self._watch_node)
 
     async def _start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
@@ -137,6 +140,15 @@ class Operator:
         else:
             self._intake.pod(body)
 
+    async def _index_node(self, body: kopf.Body, **_: Any) -> None:
+        self._intake.node(body)
+
+    async def _watch_node(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
+        if type == DELETED:
+            self._intake.node_gone(body)
+        else:
+            self._intake.node(body)
+
     async def _watch_warning(self, body: kopf.Body, **_: Any) -> None:
         self._intake.trouble(body)
 
@@ -159,6 +171,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     ours = f"{Label.MANAGED_BY.value}={MANAGER}"
     settings.watching.label_selectors["batch", "v1", "jobs"] = ours
     settings.watching.label_selectors["", "v1", "pods"] = ours
+    settings.watching.label_selectors["", "v1", "nodes"] = GPU_MEMORY_LABEL
     settings.watching.field_selectors["", "v1", "events"] = "type=Warning"
 
 

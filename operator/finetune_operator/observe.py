@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from finetune_api.group import Kind
+from finetune_api.planning import GpuClass
 from finetune_operator.cache import Cache
 from finetune_operator.digests import model_name, run_digest
+from finetune_operator.gpu_nodes import among_given
 from finetune_operator.observed import (
     Observed,
     ObservedComparison,
@@ -59,7 +61,15 @@ def _fine_tune_job(cache: Cache, job: FineTuneJobResource, settings: Settings) -
         children=cache.children(job.uid),
         models=_all_named(cache, Kind.FINE_TUNED_MODEL, job, names),
         comparisons=_all_named(cache, Kind.COMPARISON, job, names | about),
+        gpu_classes=_gpu_classes(cache, job, settings),
+        lessons=cache.lessons.of(job.key.namespace),
     )
+
+
+def _gpu_classes(cache: Cache, job: FineTuneJobResource, settings: Settings) -> tuple[GpuClass, ...]:
+    """What the administrator says counts more than what the nodes' labels tell."""
+    selector = job.spec.resources.node_selector
+    return among_given(settings.gpu_classes, selector) if settings.gpu_classes else cache.nodes.classes(selector)
 
 
 def _runs(job: FineTuneJobResource) -> set[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from finetune_api.planning import GpuClass
 from finetune_operator.settings import Settings
 from finetune_operator.views import (
     Children,
@@ -21,6 +22,10 @@ class ObservedFineTuneJob:
     """FineTunedModels that bear the name of what a run of this job leaves, whosever they are."""
     comparisons: tuple[ComparisonResource, ...] = ()
     """Comparisons with this job as candidate, and those that bear the name of a follow-up, whosever they are."""
+    gpu_classes: tuple[GpuClass, ...] = ()
+    """GPUs of the nodes that spec.resources.nodeSelector allows."""
+    lessons: tuple[FineTunedModelResource, ...] = ()
+    """What finished trainings of this namespace left, latest first."""
 
 
 @dataclass(frozen=True)

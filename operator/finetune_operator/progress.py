@@ -68,7 +68,7 @@ class ProgressFollower:
 
     def _due(self) -> list[PodView]:
         now = self._clock()
-        running = {pod.uid: pod for pod in self._cache.running_pods() if pod.owned.step in FOLLOWED}
+        running = {pod.uid: pod for pod in self._cache.speaking_pods() if pod.owned.step in FOLLOWED}
         self._looked = {uid: at for uid, at in self._looked.items() if uid in running}
         due = [pod for uid, pod in running.items() if now - self._looked.get(uid, -self._interval) >= self._interval]
         return sorted(due, key=lambda pod: self._looked.get(pod.uid, 0.0))

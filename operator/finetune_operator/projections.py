@@ -8,12 +8,16 @@ from pydantic import ValidationError
 from finetune_api.fields import ApiModel
 from finetune_api.group import MANAGER, RERUN_ANNOTATION, Kind, Label, Step
 from finetune_operator.views import (
+    GPU_MEMORY_LABEL,
+    GPU_PRODUCT_LABEL,
+    INDEX_ANNOTATION,
     MODELS,
     TRAINER_CONTAINER,
     AnyResource,
     JobState,
     JobView,
     Key,
+    NodeView,
     Owned,
     PodTrouble,
     PodView,
@@ -91,7 +95,15 @@ def job_view(body: Raw) -> JobView | None:
         ended_at=condition.get("lastTransitionTime") or "",
         reason=condition.get("reason", ""),
         message=condition.get("message", ""),
+        image=_trainer_image(spec),
+        pods=int(spec.get("completions") or 1),
     )
+
+
+def _trainer_image(job_spec: Raw) -> str:
+    pod = (job_spec.get("template") or {}).get("spec") or {}
+    images = {item["name"]: item.get("image", "") for item in pod.get("containers") or []}
+    return str(images.get(TRAINER_CONTAINER, ""))
 
 
 def _job_state(ended: Mapping[str, Any]) -> JobState:
@@ -133,6 +145,7 @@ def pod_view(body: Raw) -> PodView | None:
         termination=_termination(state.get("terminated")),
         disruption=disruption.get("message", "") if _is_true(disruption) else "",
         deleting="deletionTimestamp" in metadata,
+        rank=int((metadata.get("annotations") or {}).get(INDEX_ANNOTATION, "0")),
     )
 
 
@@ -157,6 +170,41 @@ def _termination(terminated: Raw | None) -> Termination | None:
         message=terminated.get("message", ""),
         finished_at=terminated.get("finishedAt") or "",
     )
+
+
+UNSTEADY_LABELS = frozenset({"nvidia.com/gfd.timestamp"})
+"""Labels that change though nothing did."""
+UNSHARED = frozenset({"", "none"})
+"""Values of the label with the sharing strategy, where each pod has its GPUs to itself."""
+
+
+def node_view(body: Raw) -> NodeView | None:
+    """None for a node whose GPUs' memory is not labelled: nothing can be said of what fits there."""
+    labels = body["metadata"].get("labels") or {}
+    product, memory = labels.get(GPU_PRODUCT_LABEL, ""), _number(labels.get(GPU_MEMORY_LABEL))
+    if not product or not memory:
+        return None
+    return NodeView(
+        name=body["metadata"]["name"],
+        resource_version=int(body["metadata"].get("resourceVersion", 0)),
+        product=product,
+        memory_mib=memory,
+        gpus=_number(labels.get("nvidia.com/gpu.count")) or 1,
+        shared=_is_shared(labels, product),
+        labels={key: value for key, value in labels.items() if key not in UNSTEADY_LABELS},
+    )
+
+
+def _is_shared(labels: Mapping[str, str], product: str) -> bool:
+    """By time slicing or MPS, or handed out in MIG slices. Each shows in labels of its own, by the version."""
+    replicas = _number(labels.get("nvidia.com/gpu.replicas"))
+    strategy = labels.get("nvidia.com/gpu.sharing-strategy", "")
+    return replicas > 1 or strategy not in UNSHARED or product.endswith("-SHARED") or "-MIG-" in product
+
+
+def _number(text: str | None) -> int:
+    """0 for what is missing or is no number."""
+    return int(text) if text is not None and text.isascii() and text.isdecimal() else 0
 
 
 TROUBLE_REASONS = frozenset({"FailedCreate", "FailedMount", "FailedAttachVolume"})

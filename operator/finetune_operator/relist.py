@@ -12,6 +12,7 @@ from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Cluster
 from finetune_operator.intake import Intake
 from finetune_operator.settings import Settings
+from finetune_operator.views import GPU_MEMORY_LABEL
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Relist:
         self._intake = intake
         self._interval = settings.relist_seconds
         self._namespaces = settings.namespaces or ("",)
+        self._watches_nodes = settings.watches_nodes
 
     async def repeat(self) -> None:
         """Until it is cancelled."""
@@ -59,6 +61,8 @@ class Relist:
                 await self._resources(kind, namespace)
             await self._pods(namespace)
             await self._jobs(namespace)
+        if self._watches_nodes:
+            await self._nodes()
 
     async def _resources(self, kind: Kind, namespace: str) -> None:
         def take(body: Mapping[str, Any]) -> None:
@@ -81,6 +85,19 @@ class Relist:
         for pod in self._cache.all_pods():
             if inventory.lacks(pod.namespace, pod.uid, pod.resource_version):
                 self._intake.forget_pod(pod)
+
+    async def _nodes(self) -> None:
+        """By name: a node that is made anew is the same machine."""
+        names: set[str] = set()
+
+        def take(body: Mapping[str, Any]) -> None:
+            names.add(body["metadata"]["name"])
+            self._intake.node(body)
+
+        inventory = await self._inventory("v1", "Node", "", GPU_MEMORY_LABEL, take)
+        for node in self._cache.nodes.all():
+            if node.name not in names and node.resource_version <= inventory.resource_version:
+                self._cache.nodes.drop(node.name)
 
     async def _inventory(
         self, api_version: str, kind: str, namespace: str, selector: str, take: Callable[[Mapping[str, Any]], None]

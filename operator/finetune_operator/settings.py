@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
+from finetune_api.planning import GpuClass
+
 
 @dataclass(frozen=True)
 class StepResources:
@@ -24,6 +28,8 @@ class Settings:
     """Namespaces to serve; all when empty."""
     default_artifacts_claim: str = "artifacts"
     step_resources: StepResources = field(default_factory=StepResources)
+    gpu_classes: tuple[GpuClass, ...] = ()
+    """GPUs that the cluster has. When empty, the nodes' labels tell, unless only some namespaces are served."""
     progress_interval_seconds: float = 30.0
     """Time between two looks at one pod's log."""
     resync_seconds: float = 30.0
@@ -34,6 +40,11 @@ class Settings:
     probe_port: int = 8080
     stuck_after_seconds: float = 120.0
     """Age of the oldest work item from which the liveness probe fails."""
+
+    @property
+    def watches_nodes(self) -> bool:
+        """Nodes belong to the whole cluster: who serves some namespaces has no right to see them."""
+        return not self.namespaces and not self.gpu_classes
 
 
 class SettingsError(ValueError):
@@ -56,6 +67,7 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         namespaces=tuple(name for name in environment.get("FINETUNE_NAMESPACES", "").split(",") if name),
         default_artifacts_claim=environment.get("FINETUNE_ARTIFACTS_CLAIM", "artifacts"),
         step_resources=_step_resources(environment),
+        gpu_classes=_gpu_classes(environment),
         progress_interval_seconds=number(
             "FINETUNE_PROGRESS_INTERVAL_SECONDS", float, default.progress_interval_seconds
         ),
@@ -94,3 +106,12 @@ def _step_resources(environment: Mapping[str, str]) -> StepResources:
     except (TypeError, ValueError) as error:
         example = '{"cpu": "1", "memory": "2Gi"}'
         raise SettingsError(f"FINETUNE_STEP_RESOURCES must be JSON such as {example}, not {text!r}") from error
+
+
+def _gpu_classes(environment: Mapping[str, str]) -> tuple[GpuClass, ...]:
+    text = environment.get("FINETUNE_GPU_CLASSES", "[]")
+    try:
+        return TypeAdapter(tuple[GpuClass, ...]).validate_json(text)
+    except ValidationError as error:
+        example = '[{"product": "NVIDIA-A100-SXM4-80GB", "memoryMiB": 81920}]'
+        raise SettingsError(f"FINETUNE_GPU_CLASSES must be JSON such as {example}, not {text!r}") from error

@@ -21,6 +21,11 @@ Status = TypeVar("Status", bound=ApiModel)
 
 TRAINER_CONTAINER = "trainer"
 """Name of the one container of our pods whose end is the step's end."""
+INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+"""Where an Indexed Job numbers its pods."""
+GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
+GPU_MEMORY_LABEL = "nvidia.com/gpu.memory"
+"""Labels that GPU Feature Discovery puts on nodes: the GPU's name without blanks, and its memory in MiB."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,10 @@ class JobView:
     """When it completed or failed."""
     reason: str = ""
     message: str = ""
+    image: str = ""
+    """The trainer image of its pods."""
+    pods: int = 1
+    """Pods that work together in it."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,25 @@ class PodView:
     disruption: str = ""
     """Why the pod was or is being ended from outside: preemption, eviction, taint."""
     deleting: bool = False
+    rank: int = 0
+    """Its number among the pods that work together. The one with 0 speaks for all."""
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """A node whose GPUs are known."""
+
+    name: str
+    resource_version: int = field(compare=False)
+    """Grows with every heartbeat."""
+    product: str
+    memory_mib: int
+    """Memory of one GPU, or of one MIG slice where the node hands out slices."""
+    gpus: int
+    shared: bool
+    """Whether several pods compute on one GPU."""
+    labels: Mapping[str, str]
+    """All of them: a node selector may name any."""
 
 
 @dataclass(frozen=True)
@@ -162,9 +190,10 @@ class Child:
 
     @property
     def started(self) -> bool:
-        """Whether a pod of it ever ran, or the Job ended."""
-        ran = any(pod.started_at or pod.termination is not None for pod in self.pods)
-        return ran or self.job.state is not JobState.ACTIVE
+        """Whether its pods ever ran, or the Job ended. Of several, all must have: before that they wait for each
+        other."""
+        ran = {pod.rank for pod in self.pods if pod.started_at or pod.termination is not None}
+        return len(ran) >= self.job.pods or self.job.state is not JobState.ACTIVE
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from pathlib import Path
 import demo_times
 import operator_cost
 import start_overhead
+import train_speed
 from measurement import Measurement
 
 BENCHES: Mapping[str, Callable[[], list[Measurement]]] = {
     "start-overhead": start_overhead.measure,
     "operator-cost": operator_cost.measure,
+    "train-speed": train_speed.measure,
     "demo": demo_times.measure,
 }
 RESULT = Path("build/bench.json")

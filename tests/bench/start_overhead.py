@@ -9,6 +9,7 @@ from typing import Any
 
 from manifests import fine_tune_job
 from measurement import Measurement, compared, percentile_95
+from pod_watch import PodWatch, watching_pods
 from stage import prepared_namespace
 from workbench import Json, Workbench
 
@@ -16,9 +17,9 @@ PAIRS = 12
 
 
 def measure() -> list[Measurement]:
-    with prepared_namespace() as bench:
-        template = _bare_template(bench)
-        pairs = [_pair(bench, template, number) for number in range(PAIRS)]
+    with prepared_namespace() as bench, watching_pods(bench) as pods:
+        template = _bare_template(bench, pods)
+        pairs = [_pair(bench, pods, template, number) for number in range(PAIRS)]
     ours, bare = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     overheads = [mine - theirs for mine, theirs in pairs]
     return [
@@ -29,49 +30,45 @@ def measure() -> list[Measurement]:
     ]
 
 
-def _pair(bench: Workbench, template: Json, number: int) -> tuple[float, float]:
+def _pair(bench: Workbench, pods: PodWatch, template: Json, number: int) -> tuple[float, float]:
     """Seconds of both, in an order that changes, so that neither always finds the machine warm."""
-    steps: list[Callable[[], float]] = [lambda: _ours(bench, number), lambda: _bare(bench, template, number)]
+    steps: list[Callable[[], float]] = [
+        lambda: _ours(bench, pods, f"ours-{number}"),
+        lambda: _bare(bench, pods, template, f"bare-{number}"),
+    ]
     if number % 2:
         second, first = steps[1](), steps[0]()
         return first, second
     return steps[0](), steps[1]()
 
 
-def _ours(bench: Workbench, number: int) -> float:
-    name = f"ours-{number}"
+def _ours(bench: Workbench, pods: PodWatch, name: str) -> float:
     started = time.monotonic()
     bench.apply(fine_tune_job(name))
-    seconds = _until_running(bench, f"finetune.dev/owner-name={name}", started)
+    seconds = pods.until_started(f"{name}-") - started
     bench.wait_for_phase("finetunejob", name, "Succeeded", "Failed")
     bench.delete("finetunejob", name)
+    pods.until_gone(f"{name}-")
     return seconds
 
 
-def _bare(bench: Workbench, template: Json, number: int) -> float:
-    name = f"bare-{number}"
+def _bare(bench: Workbench, pods: PodWatch, template: Json, name: str) -> float:
     started = time.monotonic()
     bench.apply({**template, "metadata": {"name": name}})
-    seconds = _until_running(bench, f"batch.kubernetes.io/job-name={name}", started)
+    seconds = pods.until_started(f"{name}-") - started
     bench.delete("job", name)
+    pods.until_gone(f"{name}-")
     return seconds
 
 
-def _until_running(bench: Workbench, selector: str, started: float) -> float:
-    def look() -> bool:
-        phases = [pod["status"].get("phase") for pod in bench.items("pods", selector)]
-        return any(phase in ("Running", "Succeeded", "Failed") for phase in phases)
-
-    bench.wait_until(look, f"a pod of {selector}")
-    return time.monotonic() - started
-
-
-def _bare_template(bench: Workbench) -> Mapping[str, Any]:
+def _bare_template(bench: Workbench, pods: PodWatch) -> Mapping[str, Any]:
     """The prepare Job as the operator makes it, without anything that ties it to a FineTuneJob."""
     bench.apply(fine_tune_job("model-job"))
+    pods.until_started("model-job-")
     bench.wait_for_phase("finetunejob", "model-job", "Succeeded")
     (job,) = bench.jobs_of("finetunejob", "model-job", "prepare")
     bench.delete("finetunejob", "model-job")
+    pods.until_gone("model-job-")
     spec = {name: value for name, value in job["spec"].items() if name not in ("selector", "manualSelector")}
     template = {"spec": job["spec"]["template"]["spec"]}
     return {"apiVersion": "batch/v1", "kind": "Job", "spec": {**spec, "template": template}}

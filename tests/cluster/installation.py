@@ -9,9 +9,10 @@ from localcluster import Cluster, ClusterError
 
 OPERATOR_NAMESPACE = "finetune-system"
 RELEASE = "finetune-operator"
+RESYNC_SECONDS = 5
 TEST_VALUES = {
     "progressIntervalSeconds": 2,
-    "resyncSeconds": 5,
+    "resyncSeconds": RESYNC_SECONDS,
     "stepResources": {"cpu": "200m", "memory": "1Gi"},
 }
 """Small and quick: the node has two cores."""

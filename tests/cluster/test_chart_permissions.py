@@ -29,6 +29,7 @@ PERMISSIONS = {
     *(("pods", verb) for verb in ("list", "watch")),
     ("pods/log", "get"),
     *(("events", verb) for verb in ("list", "watch", "create")),
+    *(("services", verb) for verb in ("get", "create")),
 }
 
 

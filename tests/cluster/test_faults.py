@@ -2,53 +2,62 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+import operator_calm
+from finetune_trainer.artifacts import is_sealed
 from installation import OPERATOR_NAMESPACE, operator_process
 from localcluster import Cluster
 from manifests import comparison, examples, fine_tune_job
-from workbench import Json, Workbench, condition
+from workbench import Workbench, condition
 
 TEST_GPUS = 2
 LONG = {"epochs": 100, "effectiveBatchSize": 1, "checkpointEverySteps": 50}
 """A thousand steps of the tiny model: long enough to be interrupted, with a checkpoint every moment."""
+RESTARTS: Counter[str] = Counter()
+"""How often the operator should have been restarted, by its pod's uid: before these tests, and by their kills."""
 
 
 @pytest.fixture(scope="module")
 def bench(shared_workbench: Workbench) -> Workbench:
+    RESTARTS.update(operator_calm.restarts(shared_workbench.cluster))
     shared_workbench.write("datasets", "train.jsonl", examples(12))
     return shared_workbench
 
 
 def kill_the_operator(cluster: Cluster) -> None:
     """SIGKILL, as the kernel would; the kubelet starts it again."""
+    RESTARTS.update(operator_calm.restarts(cluster).keys())
     os.kill(operator_process(cluster), signal.SIGKILL)
+
+
+def wait_for_no_restarts_but_by_kills(bench: Workbench) -> None:
+    def as_expected() -> bool:
+        found = operator_calm.restarts(bench.cluster)
+        return bool(found) and found == {pod: RESTARTS[pod] for pod in found}
+
+    bench.wait_until(as_expected, f"the operator's restarts are these and no others: {dict(RESTARTS)}")
 
 
 @contextmanager
 def operator_down(bench: Workbench) -> Iterator[None]:
     """The operator is killed, and kept from coming back until the block ends."""
     scale = ("-n", OPERATOR_NAMESPACE, "scale", "deployment", "finetune-operator")
+    wait_for_no_restarts_but_by_kills(bench)
     kill_the_operator(bench.cluster)
     bench.cluster.kubectl(*scale, "--replicas=0", capture_output=True)
-    bench.wait_until(lambda: not _operator_pods(bench), "the operator is gone")
+    bench.wait_until(lambda: not operator_calm.operator_pods(bench.cluster), "the operator is gone")
     try:
         yield
     finally:
         bench.cluster.kubectl(*scale, "--replicas=1", capture_output=True)
-
-
-def _operator_pods(bench: Workbench) -> list[Json]:
-    answer = bench.cluster.kubectl("-n", OPERATOR_NAMESPACE, "get", "pods", "-o", "json", capture_output=True)
-    pods: list[Json] = json.loads(answer.stdout)["items"]
-    return pods
 
 
 def steps_of(bench: Workbench, name: str) -> list[str]:
@@ -56,11 +65,12 @@ def steps_of(bench: Workbench, name: str) -> list[str]:
 
 
 def checkpoints(bench: Workbench, name: str) -> list[Path]:
-    """Complete checkpoints of a job, on the volume."""
+    """Complete checkpoints of a job, on the volume; that of step 0 holds nothing yet."""
     job = bench.get("finetunejob", name)
     assert job is not None
     folder = bench.volume("artifacts") / bench.namespace / job["metadata"]["uid"]
-    return [marker.parent for marker in folder.glob("*/checkpoints/*/COMPLETE")]
+    complete = (marker.parent for marker in folder.glob("*/checkpoints/*/COMPLETE"))
+    return [checkpoint for checkpoint in complete if checkpoint.name != "checkpoint-0"]
 
 
 def assert_like_a_run_without_faults(bench: Workbench, name: str) -> None:
@@ -229,13 +239,20 @@ def test_a_result_is_found_again_on_the_volume_when_status_and_children_are_lost
     assert after["fineTunedModel"] == before["fineTunedModel"]
 
 
-def test_a_full_artifacts_volume_is_told_and_the_job_goes_on_when_there_is_room(bench: Workbench) -> None:
+@contextmanager
+def small_artifacts_volume(bench: Workbench, size: str) -> Iterator[Path]:
+    """A volume of that size over the claim's folder, until the block ends; as its path is seen from this machine."""
     claim = bench.volume("artifacts")
-    bench.cluster.run_in_node(
-        "/bin/mount", "-t", "tmpfs", "-o", "size=64k,uid=65532,gid=65532,mode=2775", "tmpfs", str(claim), check=True
-    )
-    mounted = True
+    options = f"size={size},uid=65532,gid=65532,mode=2775"
+    bench.cluster.run_in_node("/bin/mount", "-t", "tmpfs", "-o", options, "tmpfs", str(claim), check=True)
     try:
+        yield Path(f"/proc/{bench.cluster.node.pid}/root{claim}")
+    finally:
+        bench.cluster.run_in_node("/bin/umount", "-l", str(claim), check=True)
+
+
+def test_a_full_artifacts_volume_is_told_and_the_job_goes_on_when_there_is_room(bench: Workbench) -> None:
+    with small_artifacts_volume(bench, "64k"):
         bench.apply(fine_tune_job("no-room", retry={"limit": 10, "backoffSeconds": 1}))
         complete = bench.wait_for_reason("finetunejob", "no-room", "StorageFull")
         assert "artifacts" in complete["message"]
@@ -245,12 +262,38 @@ def test_a_full_artifacts_volume_is_told_and_the_job_goes_on_when_there_is_room(
             ),
             "no pod writes",
         )
-        bench.cluster.run_in_node("/bin/umount", "-l", str(claim), check=True)
-        mounted = False
-        bench.wait_for_phase("finetunejob", "no-room", "Succeeded")
-    finally:
-        if mounted:
-            bench.cluster.run_in_node("/bin/umount", "-l", str(claim), check=False)
+    bench.wait_for_phase("finetunejob", "no-room", "Succeeded")
+
+
+def fill(volume: Path) -> None:
+    """To the last byte; whatever became free since the last time too."""
+    with suppress(OSError), (volume / "filler").open("ab", buffering=0) as filler:
+        while filler.write(bytes(2**16)):
+            pass
+
+
+def test_a_volume_that_fills_up_while_a_checkpoint_is_written_costs_no_earlier_checkpoint(bench: Workbench) -> None:
+    with small_artifacts_volume(bench, "64m") as volume:
+        bench.apply(fine_tune_job("filled-up", training=LONG, retry={"limit": 10, "backoffSeconds": 1}))
+
+        def sealed() -> list[Path]:
+            return [marker.parent for marker in volume.glob("*/*/*/checkpoints/*/COMPLETE") if is_sealed(marker.parent)]
+
+        bench.wait_until(sealed, "a checkpoint")
+
+        def is_told() -> bool:
+            fill(volume)
+            return condition(bench.status("finetunejob", "filled-up"), "Complete").get("reason") == "StorageFull"
+
+        bench.wait_until(is_told, "StorageFull")
+        (kept,) = sealed()
+        assert "artifacts" in condition(bench.status("finetunejob", "filled-up"), "Complete")["message"]
+        (volume / "filler").unlink()
+        bench.wait_for_phase("finetunejob", "filled-up", "Succeeded")
+        logs = [
+            bench.kubectl("logs", pod["metadata"]["name"]) for pod in bench.pods_of("finetunejob", "filled-up", "train")
+        ]
+        assert any(f"training on from step {kept.name.removeprefix('checkpoint-')}" in log for log in logs)
 
 
 def test_a_change_of_the_spec_while_a_run_is_going_on_waits_for_its_end(bench: Workbench) -> None:
@@ -282,3 +325,19 @@ def test_an_evaluation_goes_on_when_its_pod_is_deleted(bench: Workbench) -> None
     assert uids - {pod["metadata"]["uid"]}, "another pod did the work"
     assert bench.status("evaluation", name)["failures"] == 0
     bench.wait_for_phase("comparison", "to-score", "Succeeded", seconds=300)
+
+
+def test_faults_make_the_operator_restart_only_by_kills_and_lasting_ones_do_not_make_it_spin(bench: Workbench) -> None:
+    lasting = {
+        "never-a-gpu": (fine_tune_job("never-a-gpu", resources={"gpus": TEST_GPUS + 1}), "WaitingForGPU"),
+        "never-a-claim": (
+            fine_tune_job("never-a-claim", artifacts={"persistentVolumeClaim": {"claimName": "nowhere"}}),
+            "WaitingForVolume",
+        ),
+        "always-hungry": (fine_tune_job("always-hungry", resources={"memory": "96Mi"}), "HostMemoryExceeded"),
+    }
+    bench.apply(*(manifest for manifest, _ in lasting.values()))
+    for name, (_, reason) in lasting.items():
+        bench.wait_for_reason("finetunejob", name, reason)
+    operator_calm.wait_until_it_stands_still(bench)
+    wait_for_no_restarts_but_by_kills(bench)

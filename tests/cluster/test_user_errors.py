@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+import operator_calm
+from localcluster import Cluster
 from manifests import comparison, examples, fine_tune_job
 from workbench import Workbench, condition
 
@@ -69,7 +71,12 @@ MISTAKES: dict[str, tuple[Maker, str, tuple[str, ...]]] = {
 
 
 @pytest.fixture(scope="module")
-def mistaken(shared_workbench: Workbench) -> Workbench:
+def restarts_before(operator: Cluster) -> dict[str, int]:
+    return operator_calm.restarts(operator)
+
+
+@pytest.fixture(scope="module")
+def mistaken(restarts_before: dict[str, int], shared_workbench: Workbench) -> Workbench:
     """All mistakes at once: their prepare pods run side by side."""
     shared_workbench.write("datasets", "train.jsonl", examples(12))
     for name, (make, _, _) in MISTAKES.items():
@@ -179,3 +186,12 @@ def test_a_suite_whose_task_has_no_examples_is_refused(trained: Workbench) -> No
     complete = condition(status, "Complete")
     assert complete["reason"] == "SuiteInvalid"
     assert "missing.jsonl" in complete["message"]
+
+
+def test_mistakes_make_the_operator_neither_restart_nor_spin(
+    mistaken: Workbench, restarts_before: dict[str, int]
+) -> None:
+    for name in MISTAKES:
+        mistaken.wait_for_phase("finetunejob", name, "Failed")
+    operator_calm.wait_until_it_stands_still(mistaken)
+    assert operator_calm.restarts(mistaken.cluster) == restarts_before

@@ -44,7 +44,10 @@ OPERATOR_RULES = [
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch", "create"]},
+    {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "create"]},
 ]
+NODES_RULE = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
+GPU_CLASS = {"product": "NVIDIA-A100-SXM4-80GB", "memoryMiB": 81920, "gpusPerNode": 8, "nodes": 2, "shared": False}
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,17 @@ def test_no_role_has_a_wildcard_or_reads_secrets(default: Rendered) -> None:
     assert not {word for word in words if "*" in word or word.startswith("secrets")}
 
 
+def rules_of_the_operator(rendered: Rendered) -> list[Document]:
+    """Those that hold in the whole cluster."""
+    name = rendered.one("ClusterRoleBinding")["roleRef"]["name"]
+    (role,) = [role for role in rendered.of("ClusterRole") if role["metadata"]["name"] == name]
+    rules: list[Document] = role["rules"]
+    return rules
+
+
 def test_the_operator_may_do_exactly_what_it_needs(default: Rendered) -> None:
     binding = default.one("ClusterRoleBinding")
-    (role,) = [role for role in default.of("ClusterRole") if role["metadata"]["name"] == binding["roleRef"]["name"]]
-    assert role["rules"] == OPERATOR_RULES
+    assert rules_of_the_operator(default) == [*OPERATOR_RULES, NODES_RULE]
     account = default.one("ServiceAccount")["metadata"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account["name"], "namespace": "finetune-system"}]
     assert default.pod["serviceAccountName"] == account["name"]
@@ -159,6 +169,22 @@ def test_watched_namespaces_are_the_only_ones_with_permissions(render: Render) -
     assert all(binding["subjects"][0]["namespace"] == "finetune-system" for binding in bindings)
     assert rendered.of("ClusterRoleBinding") == []
     assert rendered.environment["FINETUNE_NAMESPACES"] == "research,risk"
+
+
+def test_gpus_that_are_given_leave_no_reason_to_look_at_nodes(render: Render) -> None:
+    rendered = render(gpuClasses=[GPU_CLASS])
+    assert rules_of_the_operator(rendered) == OPERATOR_RULES
+    (given,) = settings_from_environment(rendered.environment).gpu_classes
+    assert given.model_dump(by_alias=True) == GPU_CLASS
+
+
+def test_a_gpu_class_needs_only_a_product_and_its_memory(render: Render) -> None:
+    rendered = render(watchNamespaces=["risk"], gpuClasses=[{"product": "Tesla-T4", "memoryMiB": 15360}])
+    settings = settings_from_environment(rendered.environment)
+    assert [(item.product, item.memory_mib, item.gpus_per_node) for item in settings.gpu_classes] == [
+        ("Tesla-T4", 15360, 1)
+    ]
+    assert not settings.watches_nodes
 
 
 def test_a_second_release_can_leave_the_clusters_resources_alone(render: Render) -> None:
@@ -285,6 +311,11 @@ NONSENSE: dict[str, Values] = {
     "no cpu": {"stepResources": {"cpu": "0", "memory": "2Gi"}},
     "memory without a unit": {"stepResources": {"cpu": "1", "memory": "2"}},
     "no limits": {"resources": {"limits": {"cpu": "", "memory": ""}}},
+    "a gpu without its memory": {"gpuClasses": [{"product": "Tesla-T4"}]},
+    "a gpu with blanks in its name": {"gpuClasses": [{**GPU_CLASS, "product": "Tesla T4"}]},
+    "gpu memory as a quantity": {"gpuClasses": [{**GPU_CLASS, "memoryMiB": "80Gi"}]},
+    "gpu memory in gibibytes": {"gpuClasses": [{**GPU_CLASS, "memoryMiB": 80}]},
+    "an unknown word about a gpu": {"gpuClasses": [{**GPU_CLASS, "mig": True}]},
     "a secret without a name": {"imagePullSecrets": [{}]},
     "a toleration for an effect that does not exist": {"tolerations": [{"key": "a", "effect": "NoShedule"}]},
     "an annotation that is no text": {"podAnnotations": {"team": 7}},

@@ -67,7 +67,7 @@ class StagedStep:
             return finished
         (self.path / RESULT_FILE).write_text(result.model_dump_json(by_alias=True, exclude_none=True, indent=2) + "\n")
         seal(self.path, identity)
-        _replace_folder(self.path, self.directory / self.step)
+        replace_folder(self.path, self.directory / self.step)
         return result
 
 
@@ -134,7 +134,8 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def _replace_folder(new: Path, place: Path) -> None:
+def replace_folder(new: Path, place: Path) -> None:
+    """Renames a folder into its place, and removes what was there."""
     old = _aside(place.parent, place.name)
     if place.exists():
         os.rename(place, old)

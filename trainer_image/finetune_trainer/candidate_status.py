@@ -74,8 +74,8 @@ def _as_growth(result: PerplexityResult) -> PerplexityEffect:
         base=figures.score(result.base),
         tuned=figures.score(result.tuned),
         delta=figures.difference(-result.inference.estimate),
-        lower=figures.difference(-result.inference.high),
-        upper=figures.difference(-result.inference.low),
+        lower=figures.bound(-result.inference.high),
+        upper=figures.bound(-result.inference.low),
     )
 
 
@@ -84,6 +84,6 @@ def _gate_outcome(gate: GateResult) -> GateOutcome:
         gate=GateName.MIN_IMPROVEMENT if gate.task is None else GateName.MUST_NOT_REGRESS,
         task=gate.task,
         passed=gate.passed,
-        bound=figures.difference(gate.bound),
+        bound=figures.bound(gate.bound),
         limit=figures.difference(gate.limit),
     )

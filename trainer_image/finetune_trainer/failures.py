@@ -75,3 +75,12 @@ class NonFiniteLoss(TrainerFailure):
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.NON_FINITE_LOSS, message)
+
+
+class Overheated(TrainerFailure):
+    """A GPU is too hot, or over its power, for too long: the guard saved a checkpoint and gave it up for a while."""
+
+    exit_code = ExitCode.OVERHEATED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.OVERHEATED, message)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 _SMALLEST_P = 1e-4
+UNBOUNDED = "unbounded"
+"""Said of an end of an interval that too few groups leave open."""
 
 
 def score(value: float) -> str:
@@ -11,6 +15,17 @@ def score(value: float) -> str:
 
 def difference(value: float) -> str:
     return _signed(value, 4)
+
+
+def bound(value: float) -> str | None:
+    """One end of an interval; None where there is none, since infinity is no decimal."""
+    return None if math.isinf(value) else difference(value)
+
+
+def interval(low: float, high: float, decimals: int = 3) -> str:
+    """Both ends as people read them."""
+    ends = (UNBOUNDED if math.isinf(end) else f"{end:+.{decimals}f}" for end in (low, high))
+    return f"[{', '.join(ends)}]"
 
 
 def percent(value: float) -> str:

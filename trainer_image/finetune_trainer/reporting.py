@@ -9,6 +9,7 @@ from typing import TextIO
 
 from finetune_api.events import Event, ProblemEvent, ProgressEvent, StageEvent
 from finetune_trainer.timestamps import utc_now
+from finetune_trainer.vitals import Vitals
 
 PROGRESS_INTERVAL_SECONDS = 5.0
 
@@ -29,6 +30,11 @@ class Reporter:
         self._stage: str | None = None
         self._began: tuple[float, int] | None = None
         self._last_progress: tuple[float, int] | None = None
+        self._vitals: Callable[[], Vitals] = Vitals
+
+    def show(self, vitals: Callable[[], Vitals]) -> None:
+        """From here on progress tells how the GPUs are doing, too."""
+        self._vitals = vitals
 
     def stage(self, stage: str) -> None:
         """Something else begins; progress from here on is about it."""
@@ -53,15 +59,22 @@ class Reporter:
             return False
         self._last_progress = (now, step)
         eta = self._remaining(now, step, steps) if eta_seconds is None else eta_seconds
+        vitals = self._vitals()
         self._write(
             ProgressEvent(
                 time=utc_now(),
                 step=step,
                 steps=steps,
-                eta_seconds=None if eta is None else round(eta, 1),
+                eta_seconds=_rounded(eta),
                 loss=None if loss is None else f"{loss:.4f}",
                 tokens_per_second=None if tokens_per_second is None else f"{tokens_per_second:.1f}",
                 stage=self._stage,
+                guard=vitals.guard,
+                throttled_seconds=_rounded(vitals.throttled_seconds),
+                gpu_watts=_rounded(vitals.watts),
+                gpu_celsius=_rounded(vitals.celsius),
+                gpu_utilization=_rounded(vitals.utilization, 2),
+                gpu_joules=_rounded(vitals.joules),
             )
         )
         return True
@@ -87,3 +100,7 @@ class Reporter:
         stream = self._stream or sys.stdout
         stream.write(event.model_dump_json(by_alias=True, exclude_none=True) + "\n")
         stream.flush()
+
+
+def _rounded(value: float | None, digits: int = 1) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: most steps end at once; a training ends at its next step boundary, with a checkpoint."""
+"""SIGTERM and Ctrl-C: most steps end at once; a training ends after its next micro-batch, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from types import FrameType
 
 from finetune_trainer.failures import StoppedError
 
+_FINISHED_IS_KEPT = "what was finished is kept"
+
 
 class StopRequest:
     """Whether the process was told to stop."""
@@ -16,6 +18,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self._deferred = False
+        self._what_is_kept = _FINISHED_IS_KEPT
 
     def listen(self) -> None:
         """From here on a signal is a request. Needed by every step: a container's first process ignores SIGTERM."""
@@ -31,7 +34,19 @@ class StopRequest:
         finally:
             self._deferred = False
 
-    def raise_if_requested(self, what_is_kept: str = "what was finished is kept") -> None:
+    @contextmanager
+    def at_once(self, what_is_kept: str) -> Iterator[None]:
+        """Within, a request ends even deferred work at once: loading a model takes minutes and leaves nothing to
+        save. A library may swallow the exception; so the request is looked at once more at the end."""
+        self.raise_if_requested(what_is_kept)
+        deferred, self._deferred, self._what_is_kept = self._deferred, False, what_is_kept
+        try:
+            yield
+        finally:
+            self._deferred, self._what_is_kept = deferred, _FINISHED_IS_KEPT
+        self.raise_if_requested(what_is_kept)
+
+    def raise_if_requested(self, what_is_kept: str = _FINISHED_IS_KEPT) -> None:
         if self.requested:
             raise StoppedError(f"stopped as told; {what_is_kept}")
 
@@ -41,7 +56,7 @@ class StopRequest:
             # A second Ctrl-C does not wait for anything.
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if not self._deferred:
-            self.raise_if_requested()
+            self.raise_if_requested(self._what_is_kept)
 
 
 STOP = StopRequest()

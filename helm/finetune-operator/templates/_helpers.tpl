@@ -47,4 +47,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [""]
   resources: [events]
   verbs: [list, watch, create]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, create]
 {{- end }}

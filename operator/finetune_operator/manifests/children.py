@@ -18,7 +18,7 @@ from finetune_api.planning import TrainingPlan
 from finetune_api.results import TrainResult
 from finetune_api.sources import ClaimPath
 from finetune_operator.digests import evaluation_name, model_name
-from finetune_operator.manifests.jobs import child_labels, owner_reference
+from finetune_operator.manifests.ownership import child_labels, owner_reference
 from finetune_operator.views import AnyResource, ComparisonResource, FineTuneJobResource
 
 
@@ -47,6 +47,9 @@ def fine_tuned_model(
             precision=plan.precision,
             lora=spec.lora,
             training=spec.training,
+            activation_checkpointing=plan.activation_checkpointing,
+            gpus=spec.resources.gpus * spec.resources.nodes,
+            memory_correction=plan.memory.correction if plan.memory is not None else None,
         ),
         training_date=trained.finished_at,
     )

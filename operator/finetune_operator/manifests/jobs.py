@@ -7,10 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from finetune_api.exit_codes import ExitCode
-from finetune_api.group import API_VERSION, MANAGER, Label, Step
-from finetune_api.orders import ORDER_VARIABLE, Order
+from finetune_api.group import Step
+from finetune_api.orders import GPU_SHARED_VARIABLE, ORDER_VARIABLE, Order
 from finetune_api.workload import LocalReference, Resources, Toleration
 from finetune_operator.digests import child_name
+from finetune_operator.manifests.ownership import child_labels, owner_reference
+from finetune_operator.manifests.rendezvous import Rendezvous
 from finetune_operator.manifests.volumes import Mounts
 from finetune_operator.settings import Settings
 from finetune_operator.views import TRAINER_CONTAINER, AnyResource
@@ -29,32 +31,11 @@ class Workload:
     """None for steps that compute nothing: they get the chart's stepResources."""
     priority_class_name: str | None
     image_pull_secrets: tuple[LocalReference, ...]
-
-
-def owner_reference(resource: AnyResource, *, controller: bool = True) -> dict[str, Any]:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": resource.key.kind.value,
-        "name": resource.key.name,
-        "uid": resource.uid,
-        **({"controller": True} if controller else {}),
-    }
-
-
-def child_labels(
-    resource: AnyResource, run: str, step: Step | None = None, attempt: int | None = None
-) -> dict[str, str]:
-    """A label's value has at most 63 characters; the owner's name is for people, links go by its uid."""
-    labels = {
-        Label.MANAGED_BY.value: MANAGER,
-        Label.OWNER_KIND.value: resource.key.kind.value,
-        Label.OWNER_NAME.value: resource.key.name[:63].rstrip("-."),
-        Label.OWNER_UID.value: resource.uid,
-        Label.RUN.value: run,
-    }
-    if step is not None:
-        labels |= {Label.STEP.value: step.value, Label.ATTEMPT.value: str(attempt)}
-    return labels
+    affinity: Mapping[str, Any] | None = None
+    shares_gpus: bool = False
+    """Whether others may compute on the GPUs that it gets."""
+    rendezvous: Rendezvous | None = None
+    """Where several pods find each other; None for the many steps that run in one."""
 
 
 def job(
@@ -67,13 +48,16 @@ def job(
     workload: Workload,
     settings: Settings,
 ) -> dict[str, Any]:
-    """A Job with one pod, made again by Kubernetes only when it was preempted or told to stop."""
+    """A Job whose pod is made again by Kubernetes only when it was preempted or told to stop. Of several pods, one that
+    fails ends the Job, and the others with it: all start again from the checkpoint, in the next attempt's Job."""
     labels = child_labels(resource, run, step, attempt)
+    name = child_name(resource.key.name, step, resource.uid, run, attempt)
+    several = workload.rendezvous.job_fields() if workload.rendezvous is not None else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": child_name(resource.key.name, step, resource.uid, run, attempt),
+            "name": name,
             "namespace": resource.key.namespace,
             "labels": labels,
             "ownerReferences": [owner_reference(resource)],
@@ -82,8 +66,9 @@ def job(
             "backoffLimit": 0,
             "completions": 1,
             "parallelism": 1,
+            **several,
             "podFailurePolicy": {"rules": _IGNORED_FAILURES},
-            "template": {"metadata": {"labels": labels}, "spec": _pod(step, order, mounts, workload, settings)},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(name, order, mounts, workload, settings)},
         },
     }
 
@@ -99,14 +84,7 @@ _IGNORED_FAILURES = [
 suspended Job would count the stop that it asked for as its failure."""
 
 
-def _pod(step: Step, order: Order, mounts: Mounts, workload: Workload, settings: Settings) -> dict[str, Any]:
-    resources = workload.resources
-    placement: dict[str, Any] = {}
-    if resources is not None:
-        placement["nodeSelector"] = dict(resources.node_selector)
-        placement["tolerations"] = [_toleration(toleration) for toleration in resources.tolerations]
-    if workload.priority_class_name is not None:
-        placement["priorityClassName"] = workload.priority_class_name
+def _pod(job_name: str, order: Order, mounts: Mounts, workload: Workload, settings: Settings) -> dict[str, Any]:
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -121,14 +99,26 @@ def _pod(step: Step, order: Order, mounts: Mounts, workload: Workload, settings:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(order, mounts, resources, settings)],
+        "containers": [_container(job_name, order, mounts, workload, settings)],
         "volumes": mounts.volumes(),
-        **placement,
+        **_placement(workload),
     }
 
 
-def _container(order: Order, mounts: Mounts, resources: Resources | None, settings: Settings) -> dict[str, Any]:
-    amounts = _amounts(resources, settings)
+def _placement(workload: Workload) -> dict[str, Any]:
+    placement: dict[str, Any] = workload.rendezvous.pod_fields() if workload.rendezvous is not None else {}
+    if workload.resources is not None:
+        placement["nodeSelector"] = dict(workload.resources.node_selector)
+        placement["tolerations"] = [_toleration(toleration) for toleration in workload.resources.tolerations]
+    if workload.affinity is not None:
+        placement["affinity"] = workload.affinity
+    if workload.priority_class_name is not None:
+        placement["priorityClassName"] = workload.priority_class_name
+    return placement
+
+
+def _container(job_name: str, order: Order, mounts: Mounts, workload: Workload, settings: Settings) -> dict[str, Any]:
+    amounts = _amounts(workload.resources, settings)
     return {
         "name": TRAINER_CONTAINER,
         "image": settings.trainer_image,
@@ -136,6 +126,8 @@ def _container(order: Order, mounts: Mounts, resources: Resources | None, settin
         "env": [
             {"name": ORDER_VARIABLE, "value": order.to_json()},
             {"name": "OMP_NUM_THREADS", "value": str(threads(amounts["cpu"]))},
+            *([{"name": GPU_SHARED_VARIABLE, "value": "true"}] if workload.shares_gpus else []),
+            *(workload.rendezvous.environment(job_name) if workload.rendezvous is not None else []),
         ],
         "resources": {"requests": amounts, "limits": amounts},
         "securityContext": {

@@ -1,5 +1,7 @@
 """The order of each step, from the spec that the run is bound to."""
 
+from collections.abc import Iterable, Iterator
+
 from finetune_api.comparison import CandidateStatus, ComparisonSpec, Cost
 from finetune_api.evaluation import EvaluationSpec, EvaluationStatus
 from finetune_api.finetunedmodel import FineTunedModelSpec
@@ -13,8 +15,10 @@ from finetune_api.orders import (
     PrepareTrainingOrder,
     TrainOrder,
 )
+from finetune_api.planning import GpuClass, Measured
 from finetune_api.quantization import Quantization
 from finetune_api.sources import BaseModelSource
+from finetune_operator.lessons import chosen
 from finetune_operator.manifests.volumes import (
     ARTIFACTS_MOUNT,
     base_model_location,
@@ -22,7 +26,7 @@ from finetune_operator.manifests.volumes import (
     dataset_location,
     suite_location,
 )
-from finetune_operator.views import AnyResource
+from finetune_operator.views import AnyResource, FineTunedModelResource
 
 BASE = "base"
 
@@ -36,7 +40,10 @@ def mounted(folder: str) -> str:
     return f"{ARTIFACTS_MOUNT}/{folder}"
 
 
-def prepare_training(spec: FineTuneJobSpec, folder: str) -> PrepareTrainingOrder:
+def prepare_training(
+    spec: FineTuneJobSpec, folder: str, gpu_classes: tuple[GpuClass, ...], lessons: Iterable[FineTunedModelResource]
+) -> PrepareTrainingOrder:
+    """The GPUs and what was learnt are those of the moment: a Job is made once."""
     return PrepareTrainingOrder(
         directory=mounted(folder),
         base_model=base_model_location(spec.base_model, "spec.baseModel"),
@@ -47,6 +54,31 @@ def prepare_training(spec: FineTuneJobSpec, folder: str) -> PrepareTrainingOrder
         lora=spec.lora,
         training=spec.training,
         gpus=spec.resources.gpus,
+        nodes=spec.resources.nodes,
+        guard=spec.guard,
+        gpu_classes=gpu_classes if spec.resources.gpus else (),
+        measured=tuple(item for model in chosen(lessons, spec.base_model) for item in _measured(model)),
+    )
+
+
+def _measured(model: FineTunedModelResource) -> Iterator[Measured]:
+    """GPU Feature Discovery writes a GPU's name without blanks: so both are named alike."""
+    took, parameters = model.status.training, model.spec.parameters
+    if took is None:
+        return
+    yield Measured(
+        base_model_digest=model.spec.base_model.digest,
+        gpu_product=took.gpu_product.replace(" ", "-") if took.gpu_product is not None else None,
+        gpus=parameters.gpus,
+        method=parameters.method,
+        quantization=parameters.quantization,
+        activation_checkpointing=parameters.activation_checkpointing,
+        packing=parameters.training.packing,
+        tokens_per_second=took.tokens_per_second,
+        mean_watts=took.mean_watts,
+        peak_memory_bytes=took.peak_memory_bytes,
+        planned_peak_bytes=took.planned_peak_bytes,
+        correction=parameters.memory_correction,
     )
 
 
@@ -57,6 +89,10 @@ def train(spec: FineTuneJobSpec, folder: str) -> TrainOrder:
         lora=spec.lora,
         training=spec.training,
         gpus=spec.resources.gpus,
+        nodes=spec.resources.nodes,
+        guard=spec.guard,
+        tracking=spec.tracking,
+        export=spec.export,
     )
 
 

@@ -9,6 +9,7 @@ from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, DatasetS
 ARTIFACTS_MOUNT = "/artifacts"
 CLAIMS_MOUNT = "/inputs/claims"
 CONFIG_MAPS_MOUNT = "/inputs/configmaps"
+SHARED_MEMORY = "shared-memory"
 
 Source = BaseModelSource | DatasetSource | SuiteSource | ClaimPath
 
@@ -21,6 +22,8 @@ class Mounts:
     """Name of the claim that is written to."""
     claims: frozenset[str] = frozenset()
     config_maps: frozenset[str] = frozenset()
+    shared_memory: bool = False
+    """Whether several processes of the pod work together: what a container has of /dev/shm by itself is too little."""
 
     def volumes(self) -> list[dict[str, Any]]:
         """One volume a claim: a pod that names the same claim in two volumes never starts."""
@@ -29,7 +32,8 @@ class Mounts:
             for claim, volume in self._claim_volumes().items()
         ]
         maps = [{"name": volume, "configMap": {"name": name}} for name, volume in self._map_volumes().items()]
-        return [*claims, *maps, {"name": "tmp", "emptyDir": {}}]
+        memory = [{"name": SHARED_MEMORY, "emptyDir": {"medium": "Memory"}}] if self.shared_memory else []
+        return [*claims, *maps, {"name": "tmp", "emptyDir": {}}, *memory]
 
     def volume_mounts(self) -> list[dict[str, Any]]:
         """The artifacts claim is mounted twice where it also holds an input: to be written to, and to be read only."""
@@ -37,7 +41,8 @@ class Mounts:
         written = {"name": volumes[self.artifacts], "mountPath": ARTIFACTS_MOUNT}
         claims = [_read_only(volumes[claim], f"{CLAIMS_MOUNT}/{claim}") for claim in sorted(self.claims)]
         maps = [_read_only(volume, f"{CONFIG_MAPS_MOUNT}/{name}") for name, volume in self._map_volumes().items()]
-        return [written, *claims, *maps, {"name": "tmp", "mountPath": "/tmp"}]
+        memory = [{"name": SHARED_MEMORY, "mountPath": "/dev/shm"}] if self.shared_memory else []
+        return [written, *claims, *maps, {"name": "tmp", "mountPath": "/tmp"}, *memory]
 
     def _claim_volumes(self) -> dict[str, str]:
         """Name of each claim's volume."""
@@ -99,6 +104,6 @@ def inputs(*sources: Source) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(claims), frozenset(config_maps)
 
 
-def mounts(artifacts: str, *sources: Source) -> Mounts:
+def mounts(artifacts: str, *sources: Source, shared_memory: bool = False) -> Mounts:
     claims, config_maps = inputs(*sources)
-    return Mounts(artifacts=artifacts, claims=claims, config_maps=config_maps)
+    return Mounts(artifacts=artifacts, claims=claims, config_maps=config_maps, shared_memory=shared_memory)

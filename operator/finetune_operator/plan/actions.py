@@ -14,6 +14,8 @@ class CreateChild:
     """POST an object under its deterministic name; one that is there already and ours is an observation."""
 
     manifest: Manifest
+    needs: tuple[Manifest, ...] = ()
+    """What must be there before it, made in the same way. Where that cannot be made, the object is not made either."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """How one attempt of a step stands: a table from what Job, pod and Events show to a state and its cause."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from finetune_api.conditions import Reason
-from finetune_api.exit_codes import ExitCode
 from finetune_api.group import Step
 from finetune_api.results import Result
 from finetune_operator.plan import outcomes, waiting
@@ -52,6 +52,14 @@ class Running:
     """The pod works, or has ended and its Job is about to say so."""
 
     pod: PodView
+    others: tuple[PodView, ...] = ()
+    """Pods that work together with it."""
+
+    @property
+    def where(self) -> str:
+        """Such as `on node a`."""
+        nodes = sorted({pod.node for pod in (self.pod, *self.others)})
+        return f"on node{'s' if len(nodes) > 1 else ''} {', '.join(nodes)}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ def _state(child: Child, step: Step, now: datetime) -> State:
         return _active(child)
     living = _living(child)
     if living:
-        return Running(_newest(living))
+        return Running(*_spokesman(_newest_of_each_rank(living)))
     left = _seconds_to_wait_for_a_last_word(child, now)
     if left > 0:
         return Waiting(Reason.STARTING, "The Job ended; the last word of its pod is on the way.", left)
@@ -109,9 +117,19 @@ def _living(child: Child) -> list[PodView]:
     return [pod for pod in child.pods if pod.phase not in ("Succeeded", "Failed")]
 
 
-def _newest(pods: list[PodView]) -> PodView:
+def _newest(pods: Iterable[PodView]) -> PodView:
     """A Job has two pods while one that was preempted is being replaced."""
     return max(pods, key=lambda pod: (not pod.deleting, pod.created_at, pod.name))
+
+
+def _newest_of_each_rank(pods: list[PodView]) -> list[PodView]:
+    ranks = sorted({pod.rank for pod in pods})
+    return [_newest(pod for pod in pods if pod.rank == rank) for rank in ranks]
+
+
+def _spokesman(pods: list[PodView]) -> tuple[PodView, tuple[PodView, ...]]:
+    """The pod with the lowest rank, and the others."""
+    return pods[0], tuple(pods[1:])
 
 
 def _seconds_to_wait_for_a_last_word(child: Child, now: datetime) -> float:
@@ -127,19 +145,25 @@ def _active(child: Child) -> State:
         return Suspended(stopping=bool(living))
     if not living and child.pods:
         return _between_pods(child)
-    pod = _newest(living) if living else None
-    if pod is not None and pod.started_at and not pod.deleting:
-        return Running(pod)
-    reason, message = waiting.cause(child, pod)
-    return Waiting(reason, message)
+    pods = _newest_of_each_rank(living)
+    laggard = next((pod for pod in pods if not pod.started_at or pod.deleting), None)
+    if laggard is None and _is_complete(child, living):
+        return Running(*_spokesman(pods))
+    return Waiting(*waiting.cause(child, laggard))
+
+
+def _is_complete(child: Child, living: list[PodView]) -> bool:
+    """Whether there is a pod for each rank, one that has done its part included."""
+    ended = (pod for pod in child.pods if pod not in living and not outcomes.is_replaced(pod))
+    return len({pod.rank for pod in (*living, *ended)}) >= child.job.pods
 
 
 def _between_pods(child: Child) -> State:
     """The last pod ended: its Job makes another one where it was stopped, and is about to end where it was not."""
-    pod = _newest(list(child.pods))
-    stopped = pod.termination is not None and pod.termination.exit_code == ExitCode.STOPPED
-    if not stopped and not pod.disruption:
-        return Running(pod)
+    pods = _newest_of_each_rank(list(child.pods))
+    if not all(outcomes.is_replaced(pod) for pod in pods):
+        return Running(*_spokesman(pods))
+    pod = _newest(pods)
     if child.warning is not None and child.warning.reason == waiting.FAILED_CREATE:
         return Waiting(*waiting.cause(child, None))
     return Waiting(*waiting.replaced(pod))

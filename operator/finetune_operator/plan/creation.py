@@ -26,15 +26,23 @@ class Creation:
         return Broken(Reason.NAME_CONFLICT, self.obstacle.message, retry=False)
 
 
-def create(children: Children, run: Run, manifest: Manifest, now: datetime) -> Creation:
+def create(
+    children: Children, run: Run, manifest: Manifest, now: datetime, needs: tuple[Manifest, ...] = ()
+) -> Creation:
     """POST, unless that was refused a moment ago; a refusal is tried again now and then, with the same words."""
-    obstacle = children.obstacles.get((manifest["kind"], manifest["metadata"]["name"]))
-    if obstacle is None or _was_before(obstacle, run):
-        return Creation((CreateChild(manifest),))
+    obstacle = _obstacle(children, run, (*needs, manifest))
+    if obstacle is None:
+        return Creation((CreateChild(manifest, needs),))
     left = obstacle.retry_seconds - (now - obstacle.noted_at).total_seconds()
     if left > 0 or obstacle.reason is Reason.NAME_CONFLICT:
         return Creation((), obstacle, max(left, 0.0))
-    return Creation((CreateChild(manifest),), obstacle)
+    return Creation((CreateChild(manifest, needs),), obstacle)
+
+
+def _obstacle(children: Children, run: Run, manifests: tuple[Manifest, ...]) -> Obstacle | None:
+    """The first that stands in the way of one of them."""
+    met = (children.obstacles.get((manifest["kind"], manifest["metadata"]["name"])) for manifest in manifests)
+    return next((obstacle for obstacle in met if obstacle is not None and not _was_before(obstacle, run)), None)
 
 
 def _was_before(obstacle: Obstacle, run: Run) -> bool:

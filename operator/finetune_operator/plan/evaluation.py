@@ -128,8 +128,8 @@ def _evaluate(situation: Situation, digest: str | None) -> Plan:
             return _tell(situation, still(situation.status, Phase.QUEUED, validated=True), pursuit)
         case Suspended() as held:
             return _tell(situation, _suspended(held, Phase.QUEUED, validated=True), pursuit, digest=digest)
-        case Running(pod):
-            report = Report(Phase.EVALUATING, Reason.RUNNING, f"Evaluating on node {pod.node}.", validated=True)
+        case Running() as running:
+            report = Report(Phase.EVALUATING, Reason.RUNNING, f"Evaluating {running.where}.", validated=True)
             child = attempts.latest(situation.observed.children, situation.run.digest, Step.EVALUATE)
             progress = progress_of(child) or situation.status.progress
             return _tell(situation, report, pursuit, progress=progress, digest=digest)

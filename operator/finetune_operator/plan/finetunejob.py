@@ -1,26 +1,27 @@
 """FineTuneJob: prepare, train, register, and, where the spec asks for it, compare with the base model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from finetune_api.conditions import ConditionType, FineTuneJobPhase, Reason
-from finetune_api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
 from finetune_api.group import Step
 from finetune_api.results import PrepareTrainingResult, TrainResult
 from finetune_api.runs import Run
-from finetune_api.sources import ClaimPath
-from finetune_operator.digests import model_name
-from finetune_operator.manifests import children as child_manifests
-from finetune_operator.manifests import jobs, orders, volumes
 from finetune_operator.observed import ObservedFineTuneJob
-from finetune_operator.plan import attempts, follow_up, lifecycle
+from finetune_operator.plan import follow_up, lifecycle, training_report
 from finetune_operator.plan.actions import NOTHING, Action, Plan
-from finetune_operator.plan.attempts import Done, Paused, Running, State, Suspended, Waiting
+from finetune_operator.plan.attempts import Done, Paused, Running, Suspended, Waiting
 from finetune_operator.plan.conditions import Wanted
 from finetune_operator.plan.creation import create
-from finetune_operator.plan.lifecycle import Course
+from finetune_operator.plan.finetunejob_situation import (
+    Situation,
+    prepare_job,
+    registry_entry,
+    train_job,
+    train_needs,
+)
 from finetune_operator.plan.outcomes import Broken
 from finetune_operator.plan.pursuit import Hold, Pursuit, progress_of, pursue, superseded_jobs
 from finetune_operator.plan.reporting import Report, attempt_follows, failure_report, still, told
@@ -28,48 +29,6 @@ from finetune_operator.plan.waiting import STARTING
 from finetune_operator.views import FineTunedModelResource
 
 Phase = FineTuneJobPhase
-
-
-@dataclass(frozen=True)
-class Situation:
-    """One reconcile's working set: what is observed, and the run that it is about."""
-
-    observed: ObservedFineTuneJob
-    course: Course[FineTuneJobSpec, FineTuneJobStatus]
-    now: datetime
-
-    @property
-    def run(self) -> Run:
-        return self.course.run
-
-    @property
-    def spec(self) -> FineTuneJobSpec:
-        return self.course.spec
-
-    @property
-    def status(self) -> FineTuneJobStatus:
-        return self.course.status
-
-    @property
-    def folder(self) -> str:
-        return orders.run_folder(self.observed.job, self.run.digest)
-
-    @property
-    def claim(self) -> str:
-        return volumes.artifacts_claim(self.spec.artifacts, self.observed.settings.default_artifacts_claim)
-
-    @property
-    def name(self) -> str:
-        """Of the FineTunedModel that this run leaves, and of the Comparison that follows by itself."""
-        return model_name(self.observed.job.key.name, self.observed.job.uid, self.run.digest)
-
-    @property
-    def namesake(self) -> FineTunedModelResource | None:
-        """The FineTunedModel that has this name: the one that this run left, or a stranger's."""
-        return next((model for model in self.observed.models if model.key.name == self.name), None)
-
-    def state(self, step: Step) -> State:
-        return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)
 
 
 def plan(observed: ObservedFineTuneJob, now: datetime) -> Plan:
@@ -87,21 +46,16 @@ def _work(situation: Situation) -> Plan:
     """The steps in their order. A training that is under way needs no preparation, whatever the status says."""
     situation = _with_preparation(situation)
     match situation.state(Step.TRAIN):
-        case Done(TrainResult() as trained) if _is_prepared(situation):
+        case Done(TrainResult() as trained) if situation.prepared:
             return _register(situation, trained)
         case Running() | Waiting() | Suspended() | Broken():
             return _train(situation)
-    return _train(situation) if _is_prepared(situation) else _prepare(situation)
-
-
-def _is_prepared(situation: Situation) -> bool:
-    status = situation.status
-    return None not in (status.plan, status.dataset, status.base_model_digest)
+    return _train(situation) if situation.prepared else _prepare(situation)
 
 
 def _with_preparation(situation: Situation) -> Situation:
     """The status with what prepare found, as soon as its pod told."""
-    if _is_prepared(situation):
+    if situation.prepared:
         return situation
     match situation.state(Step.PREPARE):
         case Done(PrepareTrainingResult() as result):
@@ -139,24 +93,27 @@ def _train(situation: Situation) -> Plan:
             return _tell(situation, still(situation.status, Phase.QUEUED, validated=True), pursuit)
         case Suspended() as held:
             return _tell(situation, _suspended(held, Phase.QUEUED, validated=True), pursuit)
-        case Running(pod):
-            report = Report(Phase.TRAINING, Reason.RUNNING, f"Training on node {pod.node}.", validated=True)
-            child = attempts.latest(situation.observed.children, situation.run.digest, Step.TRAIN)
+        case Running() as running:
+            child = situation.latest(Step.TRAIN)
+            said = child.progress if child is not None else None
+            report = training_report.working(running, said, situation.spec.guard)
             return _tell(situation, report, pursuit, progress=progress_of(child) or situation.status.progress)
-        case Waiting(reason, message):
-            return _tell(situation, Report(Phase.QUEUED, reason, message, validated=True), pursuit)
+        case Waiting() as waiting:
+            return _tell(situation, training_report.queued(waiting, situation.status.plan), pursuit)
         case _:
             return _tell(situation, Report(Phase.QUEUED, Reason.STARTING, STARTING, validated=True), pursuit)
 
 
 def _pursue(situation: Situation, step: Step) -> Pursuit:
+    make, needs = (prepare_job, ()) if step is Step.PREPARE else (train_job, train_needs(situation))
     return pursue(
         situation.observed.children,
         situation.run,
         step,
-        lambda attempt: _job(situation, step, attempt),
+        lambda attempt: make(situation, attempt),
         situation.now,
         Hold(wanted=situation.spec.suspend, ours=situation.status.phase is Phase.SUSPENDED),
+        needs,
     )
 
 
@@ -172,7 +129,7 @@ def _register(situation: Situation, trained: TrainResult) -> Plan:
     """The registry entry first; the job has succeeded only when it is there."""
     namesake = situation.namesake
     if namesake is None:
-        return _create_model(situation, trained)
+        return _register_model(situation, trained)
     if not _is_of_this_run(namesake, situation):
         message = f"A FineTunedModel named {situation.name} exists and is not of this job: delete or rename it."
         return _broken(situation, Broken(Reason.NAME_CONFLICT, message, retry=False))
@@ -188,8 +145,8 @@ def _is_of_this_run(model: FineTunedModelResource, situation: Situation) -> bool
     return bool(origin.uid == situation.observed.job.uid and origin.run == situation.run.digest)
 
 
-def _create_model(situation: Situation, trained: TrainResult) -> Plan:
-    creation = create(situation.observed.children, situation.run, _model(situation, trained), situation.now)
+def _register_model(situation: Situation, trained: TrainResult) -> Plan:
+    creation = create(situation.observed.children, situation.run, registry_entry(situation, trained), situation.now)
     if creation.conflict is not None:
         return _broken(situation, creation.conflict)
     if creation.obstacle is None:
@@ -205,7 +162,7 @@ def _broken(situation: Situation, broken: Broken) -> Plan:
     verdict = lifecycle.after(
         broken, situation.run, situation.status.failures, retry.limit, retry.backoff_seconds, situation.now
     )
-    prepared = _is_prepared(situation)
+    prepared = situation.prepared
     if verdict.final:
         report = failure_report(situation.observed.job, Phase.FAILED, broken, prepared)
         run = lifecycle.ended(verdict.run, situation.now)
@@ -257,10 +214,11 @@ def _aspects(situation: Situation, report: Report) -> list[Wanted]:
     refused = report.failed and not report.validated
     valid = True if report.validated else (False if refused else None)
     scheduled = report.phase is Phase.TRAINING or report.succeeded
+    at_work = Reason.RUNNING if report.succeeded else report.reason
     found = (Reason.DATASET_VALID, "Dataset and model are sound.")
     aspects = [
         Wanted(ConditionType.VALIDATED, valid, *(found if valid else (report.reason, report.message))),
-        Wanted(ConditionType.SCHEDULED, scheduled, *_while(scheduled, Reason.RUNNING, report)),
+        Wanted(ConditionType.SCHEDULED, scheduled, *_while(scheduled, at_work, report)),
         Wanted(ConditionType.TRAINED, report.succeeded, *_while(report.succeeded, Reason.TRAINED, report)),
     ]
     if situation.spec.evaluation is not None:
@@ -272,44 +230,3 @@ def _aspects(situation: Situation, report: Report) -> list[Wanted]:
 
 def _while(holds: bool, reason: Reason, report: Report) -> tuple[Reason, str]:
     return (reason, "") if holds else (report.reason, report.message)
-
-
-def _job(situation: Situation, step: Step, attempt: int) -> Mapping[str, Any]:
-    spec, settings = situation.spec, situation.observed.settings
-    order = (
-        orders.prepare_training(spec, situation.folder)
-        if step is Step.PREPARE
-        else orders.train(spec, situation.folder)
-    )
-    sources = (spec.base_model, spec.dataset) if step is Step.PREPARE else (spec.base_model,)
-    workload = jobs.Workload(
-        resources=spec.resources if step is Step.TRAIN else None,
-        priority_class_name=spec.priority_class_name,
-        image_pull_secrets=spec.image_pull_secrets,
-    )
-    return jobs.job(
-        situation.observed.job,
-        situation.run.digest,
-        step,
-        attempt,
-        order,
-        volumes.mounts(situation.claim, *sources),
-        workload,
-        settings,
-    )
-
-
-def _model(situation: Situation, trained: TrainResult) -> Mapping[str, Any]:
-    status = situation.status
-    assert status.dataset is not None and status.plan is not None, "only registered after prepare"
-    return child_manifests.fine_tuned_model(
-        situation.observed.job,
-        situation.run.digest,
-        situation.spec,
-        status.dataset,
-        status.plan,
-        status.base_model_digest or "",
-        trained,
-        ClaimPath(claim_name=situation.claim, path=f"{situation.folder}/{trained.adapter_path}"),
-        situation.observed.settings.trainer_image,
-    )

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
+from finetune_api.comparison import CandidateStatus
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
 from finetune_api.fields import ApiModel
@@ -19,6 +21,8 @@ from finetune_api.results import (
     parse_result,
 )
 from finetune_operator.views import Child, PodView, Termination
+
+_T = TypeVar("_T")
 
 MEMORY_KILL = "OOMKilled"
 SIGNALLED = 128
@@ -48,9 +52,10 @@ class Broken:
 
 
 def result_of(child: Child) -> Result | None:
-    """What a pod that ended well said, when it is what this step says and its numbers are numbers."""
+    """What a pod that ended well said, when it is what this step says and its numbers are numbers. Of several pods the
+    first speaks for all."""
     for pod in child.pods:
-        if pod.termination is not None and pod.termination.exit_code == ExitCode.DONE:
+        if pod.rank == 0 and pod.termination is not None and pod.termination.exit_code == ExitCode.DONE:
             result = _read(pod.termination)
             if _is_expected(result, child) and _is_finite(result):
                 return result
@@ -88,16 +93,32 @@ def _numbers(result: Result | None) -> Iterator[str]:
         case PrepareEvaluationResult(evaluated=EvaluateResult() as evaluated):
             yield from _numbers(evaluated)
         case CompareResult():
-            overall = result.candidate.overall
-            for effect in (*((overall,) if overall is not None else ()), *result.candidate.tasks):
-                yield from (effect.base, effect.tuned, effect.delta, effect.lower, effect.upper, effect.p)
+            yield from _numbers_of(result.candidate)
+
+
+def _numbers_of(candidate: CandidateStatus) -> Iterator[str]:
+    """An end of an interval that is left out is unbounded; one that is there must be a number."""
+    for task in candidate.tasks:
+        yield from (task.p_holm, task.became_parsable, task.became_right)
+    for effect in _present(candidate.overall, *candidate.tasks):
+        yield from (effect.base, effect.tuned, effect.delta, effect.lower, effect.upper, effect.p)
+        yield from _present(effect.delta_percent)
+    for guardrail in _present(candidate.perplexity):
+        yield from (guardrail.base, guardrail.tuned, guardrail.delta)
+        yield from _present(guardrail.lower, guardrail.upper)
+    for gate in candidate.gates:
+        yield from _present(gate.bound, gate.limit)
+
+
+def _present(*values: _T | None) -> Iterator[_T]:
+    return (value for value in values if value is not None)
 
 
 def without_result(child: Child) -> Broken:
     """The Job completed, and no result can be read."""
-    terminations = _terminations(child)
+    terminations = [pod.termination for pod in child.pods if pod.rank == 0 and pod.termination is not None]
     if terminations:
-        words = f"The container ended well, but left no result that can be read: {_tail(terminations[0])}"
+        words = f"The container ended well, but left no result that can be read: {_tail(max(terminations, key=_end))}"
         return Broken(Reason.INTERNAL_ERROR, words, retry=True, result_lost=True)
     words = "The Job completed, but its pod is gone and its result with it; looking for it on the artifacts volume."
     return Broken(Reason.POD_LOST, words, retry=True, counted=False, result_lost=True)
@@ -105,17 +126,35 @@ def without_result(child: Child) -> Broken:
 
 def failure_of(child: Child, step: Step) -> Broken:
     """Why the Job failed."""
-    terminations = _terminations(child)
-    if terminations:
-        return _blame(terminations[0], step)
+    decisive = _decisive(child)
+    if decisive is not None:
+        return _blame(decisive, step)
     refused = next((pod for pod in child.pods if pod.reason or pod.message), None)
     return _refused_by_the_node(refused) if refused is not None else _pod_vanished(child)
 
 
-def _terminations(child: Child) -> list[Termination]:
-    """How the pods ended, latest first."""
-    ended = [pod.termination for pod in child.pods if pod.termination is not None]
-    return sorted(ended, key=lambda termination: termination.finished_at, reverse=True)
+AFTERSHOCKS = frozenset({ExitCode.DEFECT, ExitCode.INFRASTRUCTURE})
+"""How the other pods may end when one that they work with is gone: the connection to it breaks."""
+
+
+def _decisive(child: Child) -> Termination | None:
+    """The end that ended the Job. One that was preempted or stopped before does not count, for its Job made another
+    pod. Of several pods that failed together, the first one that is no aftershock of another's end."""
+    ended = [(pod, pod.termination) for pod in child.pods if pod.termination is not None]
+    counted = [end for pod, end in ended if end.exit_code != ExitCode.DONE and not is_replaced(pod)]
+    if counted:
+        return min(counted, key=lambda end: (end.exit_code in AFTERSHOCKS, end.finished_at))
+    return max((end for _, end in ended), key=_end, default=None)
+
+
+def is_replaced(pod: PodView) -> bool:
+    """Whether a pod that ended counts for nothing, since its Job makes another one."""
+    stopped = pod.termination is not None and pod.termination.exit_code == ExitCode.STOPPED
+    return stopped or bool(pod.disruption)
+
+
+def _end(termination: Termination) -> str:
+    return termination.finished_at
 
 
 def _refused_by_the_node(pod: PodView) -> Broken:

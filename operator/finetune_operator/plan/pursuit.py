@@ -42,12 +42,18 @@ class Hold:
 
 
 def pursue(
-    children: Children, run: Run, step: Step, manifest: Callable[[int], Manifest], now: datetime, hold: Hold
+    children: Children,
+    run: Run,
+    step: Step,
+    manifest: Callable[[int], Manifest],
+    now: datetime,
+    hold: Hold,
+    needs: tuple[Manifest, ...] = (),
 ) -> Pursuit:
-    """`manifest` makes the Job of an attempt; it is asked only when one is to be made."""
+    """`manifest` makes the Job of an attempt; it is asked only when one is to be made, and what it needs before it."""
     state = attempts.state_of(children, run.digest, step, run.attempt, now)
     if isinstance(state, Absent):
-        return _start(children, run, manifest, now, hold)
+        return _start(children, run, manifest, now, hold, needs)
     child = attempts.latest(children, run.digest, step)
     if child is not None and child.job.state is JobState.ACTIVE and not child.job.deleting:
         return _held_or_let_go(state, child, hold)
@@ -67,7 +73,14 @@ def _held_or_let_go(state: State, child: Child, hold: Hold) -> Pursuit:
     return Pursuit(Suspended(state.stopping, by_others=True))
 
 
-def _start(children: Children, run: Run, manifest: Callable[[int], Manifest], now: datetime, hold: Hold) -> Pursuit:
+def _start(
+    children: Children,
+    run: Run,
+    manifest: Callable[[int], Manifest],
+    now: datetime,
+    hold: Hold,
+    needs: tuple[Manifest, ...],
+) -> Pursuit:
     """Not while a pod of a Job that is gone still works: it would write to the same folder, unseen by prepare."""
     stray = next((pod for pod in children.strays if pod.owned.run == run.digest), None)
     if stray is not None:
@@ -78,7 +91,7 @@ def _start(children: Children, run: Run, manifest: Callable[[int], Manifest], no
     left = lifecycle.pause_left(run, now)
     if left > 0:
         return Pursuit(Paused(left), look_again_seconds=left)
-    creation = create(children, run, manifest(run.attempt), now)
+    creation = create(children, run, manifest(run.attempt), now, needs)
     if creation.conflict is not None:
         return Pursuit(creation.conflict)
     waiting = creation.obstacle and Waiting(creation.obstacle.reason, creation.obstacle.message)
@@ -107,6 +120,7 @@ def progress_of(child: Child | None) -> Progress | None:
         return None
     seconds = event.eta_seconds
     known = seconds is not None and math.isfinite(seconds)
+    throttled = event.throttled_seconds
     try:
         return Progress(
             percentage=min(100, 100 * event.step // event.steps) if event.steps else 0,
@@ -115,6 +129,7 @@ def progress_of(child: Child | None) -> Progress | None:
             eta=duration(seconds) if seconds is not None and known else None,
             loss=event.loss,
             stage=event.stage,
+            throttled_seconds=round(throttled) if throttled and math.isfinite(throttled) else None,
         )
     except ValidationError:
         return None

@@ -9,7 +9,7 @@ from finetune_api.results import PrepareEvaluationResult
 from finetune_api.runs import Progress
 from finetune_operator.digests import evaluation_name
 from finetune_operator.manifests import children as child_manifests
-from finetune_operator.manifests import jobs
+from finetune_operator.manifests.ownership import owner_reference
 from finetune_operator.plan.actions import Action, DeleteEvaluation, ShareEvaluation
 from finetune_operator.plan.attempts import Done
 from finetune_operator.plan.comparison_situation import Situation
@@ -83,7 +83,7 @@ def ensure(situation: Situation, side: Side) -> Creation:
         return Creation((DeleteEvaluation(side.name, found.uid),))
     if comparison.uid in found.owner_uids:
         return Creation()
-    share: Action = ShareEvaluation(side.name, found.uid, (jobs.owner_reference(comparison, controller=False),))
+    share: Action = ShareEvaluation(side.name, found.uid, (owner_reference(comparison, controller=False),))
     return Creation((share,))
 
 

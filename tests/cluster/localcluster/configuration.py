@@ -189,13 +189,15 @@ def _cni() -> dict[str, object]:
 
 
 def _audit_policy() -> dict[str, object]:
-    """Who wrote what, once a request; reads are left out."""
+    """Who wrote what, once a request; reads are left out. Of our statuses also what was written: so progress can be
+    told from all else."""
     return {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived", "ResponseStarted"],
         "rules": [
             {"level": "None", "verbs": ["get", "list", "watch"]},
+            {"level": "Request", "verbs": ["patch"], "resources": [{"group": "finetune.dev"}]},
             {"level": "Metadata"},
         ],
     }

@@ -99,8 +99,11 @@ class ImageBuilder:
                 builder.unlink()
 
     def push(self, image: BuiltImage, destination: str) -> None:
-        """To a registry of the user's own."""
-        self._push(image, self._buildah.command("push", *COMPRESSION, image.image_id, f"docker://{destination}"))
+        """To a registry of the user's own; one on this machine is spoken to without TLS, as docker does."""
+        verify = f"--tls-verify={str(not _is_on_this_machine(destination)).lower()}"
+        self._push(
+            image, self._buildah.command("push", verify, *COMPRESSION, image.image_id, f"docker://{destination}")
+        )
 
     def _store(self, images: Sequence[BuiltImage]) -> None:
         if not images:
@@ -133,6 +136,11 @@ class ImageBuilder:
     @property
     def _registry(self) -> Registry:
         return Registry(self.cache)
+
+
+def _is_on_this_machine(reference: str) -> bool:
+    host = reference.split("/")[0].rpartition(":")[0] or reference.split("/")[0]
+    return host == "localhost" or host.startswith("127.") or host == "[::1]"
 
 
 def _local_name(target: Target, cluster_id: str) -> str:

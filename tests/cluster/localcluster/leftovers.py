@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import cgroups, locks, network, node, progress, records
+from localcluster import cgroups, locks, mounts, network, node, progress, records
 from localcluster.errors import ClusterError
 from localcluster.locations import Cache, Checkout
 from localcluster.processes import wait_until
@@ -39,11 +39,12 @@ def clean(checkout: Checkout) -> Leftovers:
     network.remove(link)
     wait_until(lambda: not network.exists(link), 10, every=0.05)
     cgroups.remove(checkout.cluster_id)
+    wait_until(lambda: not mounts.leading_into(checkout.state), 2, every=0.05)
     return Leftovers(
         processes=remaining,
         links=[link] if network.exists(link) else [],
         cgroups=cgroups.remaining(checkout.cluster_id),
-        mounts=_mounts_below(checkout.state),
+        mounts=mounts.leading_into(checkout.state),
     )
 
 
@@ -75,8 +76,3 @@ def sweep(cache: Cache, but: str) -> None:
 
 def _is_abandoned(record: records.ClusterRecord) -> bool:
     return not record.checkout.kubeconfig.exists() or node.first_process(record.checkout) is None
-
-
-def _mounts_below(folder: Path) -> list[str]:
-    targets = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    return [target for target in targets if Path(target).is_relative_to(folder)]

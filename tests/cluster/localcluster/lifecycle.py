@@ -110,6 +110,7 @@ def _start(checkout: Checkout, cache: Cache, tools: Toolchain, options: NodeOpti
     configured = ClusterConfiguration(checkout, cache, _reserve_link(checkout, cache), options.graphics)
     with progress.step(f"starting the cluster of {checkout.root}"):
         _write_files(configured, ComponentCommands(configured, tools, options.device_plugin_python))
+        _link_tools(checkout, tools)
         cgroups.create(checkout.cluster_id)
         first = node.start(checkout)
         network.create(configured.link, first.pid)
@@ -142,6 +143,13 @@ def _write_files(configured: ClusterConfiguration, commands: ComponentCommands) 
     devices = {f"GPU-{checkout.cluster_id}-{index}": True for index in range(configured.graphics.count)}
     (checkout.run / "devices.json").write_text(json.dumps(devices))
     commands.node_plan().save(node.plan_file(checkout))
+
+
+def _link_tools(checkout: Checkout, tools: Toolchain) -> None:
+    """For people whose machine has no kubectl or helm."""
+    checkout.tools.mkdir(exist_ok=True)
+    for tool in (tools.kubectl, tools.helm):
+        (checkout.tools / tool.name).symlink_to(tool)
 
 
 def _load_sandbox_image(checkout: Checkout, first: Process) -> None:

@@ -97,6 +97,11 @@ class Checkout:
         return self.state / "kubeconfig"
 
     @property
+    def tools(self) -> Path:
+        """Links to kubectl and helm."""
+        return self.state / "bin"
+
+    @property
     def audit_log(self) -> Path:
         return self.logs / "audit.log"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+import socket
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,12 +48,14 @@ def create(link: Link, node_pid: int) -> None:
 
 
 def exists(name: str) -> bool:
-    return subprocess.run(["ip", "link", "show", name], capture_output=True, check=False).returncode == 0
+    """Asks the kernel, not iproute2, which a machine that never had a cluster may not have."""
+    return name in {existing for _, existing in socket.if_nameindex()}
 
 
 def remove(name: str) -> None:
     """The kernel removes it with the node's end, but not at once."""
-    subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
+    if exists(name):
+        subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
 
 
 def _routed_networks() -> list[ipaddress.IPv4Network]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,8 @@ class Toolchain:
     """The built commands, by their paths."""
 
     kubernetes: Path
+    kubectl: Path
     helm: Path
-
-    @property
-    def kubectl(self) -> Path:
-        return self.kubernetes / "kubectl"
 
     @property
     def device_plugin_protocol(self) -> Path:
@@ -34,17 +32,26 @@ class Toolchain:
 
 
 def kubernetes_commands(checkout: Checkout) -> GoCommands:
+    names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
+    return _of_kubernetes(checkout, "kubernetes", names)
+
+
+def kubectl_commands(checkout: Checkout) -> GoCommands:
+    """Apart from the server's: a user's own cluster needs no more than this, and helm."""
+    return _of_kubernetes(checkout, "kubectl", ("kubectl",))
+
+
+def _of_kubernetes(checkout: Checkout, name: str, commands: tuple[str, ...]) -> GoCommands:
     """Without the version variables the API server calls itself v0.0.0, and clients misbehave."""
     major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
     versions = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     values = {"gitVersion": KUBERNETES_VERSION, "gitMajor": major, "gitMinor": minor}
-    names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
     return GoCommands(
-        name="kubernetes",
+        name=name,
         version=KUBERNETES_VERSION,
         module=checkout.kubernetes_modules,
-        packages=tuple(f"k8s.io/kubernetes/cmd/{name}" for name in names),
-        variables=tuple(f"{package}.{name}={value}" for package in versions for name, value in values.items()),
+        packages=tuple(f"k8s.io/kubernetes/cmd/{command}" for command in commands),
+        variables=tuple(f"{package}.{key}={value}" for package in versions for key, value in values.items()),
     )
 
 
@@ -75,22 +82,39 @@ def install_packages(cache: Cache) -> None:
 
 def build(checkout: Checkout, cache: Cache) -> Toolchain:
     with locks.exclusive(cache.root / "toolchain.lock", "building Kubernetes"):
-        all_commands = (kubernetes_commands(checkout), helm_commands(checkout))
-        unbuilt = [commands for commands in all_commands if not commands.are_built(cache)]
-        for commands in unbuilt:
-            names = ", ".join(commands.command_names())
-            progress.say(f"to build with Go, once: {commands.name} {commands.version} ({names}) into {cache.binaries}")
-        for commands in unbuilt:
-            golang.build(commands, cache)
+        _build_missing((kubernetes_commands(checkout), kubectl_commands(checkout), helm_commands(checkout)), cache)
         _keep_device_plugin_protocol(checkout, cache)
     return find(checkout, cache)
 
 
+def clients(checkout: Checkout, cache: Cache) -> tuple[Path, Path]:
+    """kubectl and helm: those on the path, or else built."""
+    found = [shutil.which(name) for name in ("kubectl", "helm")]
+    if all(found):
+        return Path(str(found[0])), Path(str(found[1]))
+    kubectl, helm = kubectl_commands(checkout), helm_commands(checkout)
+    with locks.exclusive(cache.root / "toolchain.lock", "building Kubernetes"):
+        _build_missing((kubectl, helm), cache)
+    return kubectl.folder(cache) / "kubectl", helm.folder(cache) / "helm"
+
+
+def _build_missing(wanted: Sequence[GoCommands], cache: Cache) -> None:
+    unbuilt = [commands for commands in wanted if not commands.are_built(cache)]
+    for commands in unbuilt:
+        names = ", ".join(commands.command_names())
+        progress.say(f"to build with Go, once: {commands.name} {commands.version} ({names}) into {cache.binaries}")
+    for commands in unbuilt:
+        golang.build(commands, cache)
+
+
 def find(checkout: Checkout, cache: Cache) -> Toolchain:
     """The built commands; an error when they are not built yet."""
-    kubernetes, helm = kubernetes_commands(checkout), helm_commands(checkout)
-    tools = Toolchain(kubernetes=kubernetes.folder(cache), helm=helm.folder(cache) / "helm")
-    if not (tools.helm.exists() and tools.device_plugin_protocol.exists()):
+    tools = Toolchain(
+        kubernetes=kubernetes_commands(checkout).folder(cache),
+        kubectl=kubectl_commands(checkout).folder(cache) / "kubectl",
+        helm=helm_commands(checkout).folder(cache) / "helm",
+    )
+    if not (tools.kubectl.exists() and tools.helm.exists() and tools.device_plugin_protocol.exists()):
         raise ClusterError(
             "Kubernetes and helm are not built yet", remedy="run the localcluster command `toolchain` first"
         )

@@ -275,6 +275,29 @@ def on_node(pod: Raw, node: str = "node-1") -> Raw:
     return pod
 
 
+def ranked(pod: Raw, rank: int) -> Raw:
+    """As an Indexed Job numbers it."""
+    pod["metadata"]["annotations"] = {"batch.kubernetes.io/job-completion-index": str(rank)}
+    return pod
+
+
+def node(name: str = "node-1", product: str = "NVIDIA-A100-SXM4-80GB", mib: int = 81920, **labels: str) -> Raw:
+    """A node as GPU Feature Discovery labels it. Of further labels a `__` in the name stands for the slash."""
+    more = {key.replace("__", "/").replace("_", "."): value for key, value in labels.items()}
+    gpu = {"nvidia.com/gpu.product": product, "nvidia.com/gpu.memory": str(mib), "nvidia.com/gpu.count": "8"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "uid": f"uid-of-node-{name}",
+            "resourceVersion": str(next(_versions)),
+            "labels": {"kubernetes.io/hostname": name, **gpu, **more},
+        },
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
 def trouble(about: Raw, reason: str, message: str, seconds: float = -5) -> Raw:
     """A Warning about a Job or a pod."""
     return {

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from finetune_api.conditions import Condition
+from finetune_api.events import ProgressEvent
 from finetune_api.group import Kind, Label
 from finetune_api.orders import Order, parse_order
 from finetune_operator.cache import Cache
@@ -23,7 +24,9 @@ from finetune_operator.plan.actions import (
     SuspendJob,
     WriteStatus,
 )
+from finetune_operator.projections import pod_view
 from finetune_operator.reconcile import plan
+from finetune_operator.settings import Settings
 from finetune_operator.views import Key, Obstacle
 from finetune_operator.workqueue import WorkQueue
 
@@ -119,6 +122,8 @@ class Scene:
                     intake.pod(body)
                 case "Event":
                     intake.trouble(body)
+                case "Node":
+                    intake.node(body)
                 case kind:
                     intake.resource(Kind(kind), body)
 
@@ -130,20 +135,29 @@ def scene(*bodies: Raw) -> Scene:
 
 
 def decide(
-    about: Raw, *others: Raw, now: datetime = NOW, obstacles: dict[tuple[str, str], Obstacle] | None = None
+    about: Raw,
+    *others: Raw,
+    now: datetime = NOW,
+    obstacles: dict[tuple[str, str], Obstacle] | None = None,
+    said: tuple[Raw, ProgressEvent] | None = None,
+    settings: Settings = SETTINGS,
 ) -> Decision:
-    """What the operator does about a resource, where there is this and nothing else."""
+    """What the operator does about a resource, where there is this and nothing else. `said` is a pod and what it told
+    of its progress."""
     there = scene(about, *others)
+    pod = pod_view(said[0]) if said is not None else None
+    if said is not None and pod is not None:
+        there.cache.put_progress(pod, said[1])
     for (kind, name), obstacle in (obstacles or {}).items():
         there.cache.note_obstacle(uid_of(about), kind, name, obstacle)
-    observed = observe(there.cache, key_of(about), SETTINGS)
+    observed = observe(there.cache, key_of(about), settings)
     assert observed is not None
     return Decision(plan(observed, now))
 
 
-def told(about: Raw, *others: Raw, now: datetime = NOW) -> Raw:
+def told(about: Raw, *others: Raw, now: datetime = NOW, said: tuple[Raw, ProgressEvent] | None = None) -> Raw:
     """The resource with the status that the operator writes."""
-    decision = decide(about, *others, now=now)
+    decision = decide(about, *others, now=now, said=said)
     changed = newer(about)
     changed["status"] = decision.status.to_manifest()
     return changed

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from finetune_api.comparison import CandidateStatus, Effect, GateName, GateOutcome, ParseFailures, TaskEffect
+from finetune_api.comparison import (
+    CandidateStatus,
+    Effect,
+    GateName,
+    GateOutcome,
+    ParseFailures,
+    PerplexityEffect,
+    TaskEffect,
+)
 from finetune_api.evaluation import TaskScore
 from finetune_api.finetunejob import DatasetSummary, TrainingSummary
 from finetune_api.group import Kind, Step
@@ -103,7 +111,20 @@ def effect(**fields: Any) -> dict[str, Any]:
     }
 
 
-def compared(candidate: str = "tuned", *, passed: bool = True, **overall: Any) -> CompareResult:
+def guardrail(**figures: str | None) -> PerplexityEffect:
+    told = {"base": "0.80", "tuned": "0.81", "delta": "+0.01", "lower": "-0.01", "upper": "+0.03"}
+    return PerplexityEffect.model_validate({"documents": 80, **told, **figures})
+
+
+def compared(
+    candidate: str = "tuned",
+    *,
+    passed: bool = True,
+    perplexity: PerplexityEffect | None = None,
+    bound: str | None = "37.5",
+    limit: str = "10",
+    **overall: Any,
+) -> CompareResult:
     task = TaskEffect(
         **effect(),
         name="eps-extraction",
@@ -113,12 +134,13 @@ def compared(candidate: str = "tuned", *, passed: bool = True, **overall: Any) -
         became_parsable="0.01",
         became_right="0.19",
     )
-    gate = GateOutcome(gate=GateName.MIN_IMPROVEMENT, passed=passed, bound="37.5", limit="10")
+    gate = GateOutcome(gate=GateName.MIN_IMPROVEMENT, passed=passed, bound=bound, limit=limit)
     status = CandidateStatus(
         fine_tune_job=candidate,
         verdict=Verdict.IMPROVED,
         overall=Effect(**effect(**overall)),
         tasks=(task,),
+        perplexity=perplexity,
         gates=(gate,),
     )
     return CompareResult(candidate=status, report_path="compare/report.html")

@@ -10,6 +10,7 @@ import pytest
 from finetune_api.conditions import Reason
 from finetune_api.finetunejob import FineTuneJobStatus
 from finetune_api.group import Kind, Step
+from finetune_api.planning import GpuClass
 from finetune_operator.apply import Applier, OutdatedError
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Body, Cluster, Page
@@ -34,6 +35,7 @@ from .building import (
     labels_of,
     made_by,
     newer,
+    node,
     run_of,
     running,
     uid_of,
@@ -315,3 +317,23 @@ async def test_only_the_served_namespaces_are_listed_and_compared() -> None:
     assert {namespace for _, namespace, _ in inventory.asked} == {NAMESPACE}
     ours = "app.kubernetes.io/managed-by=finetune-operator"
     assert {(kind, selector) for kind, _, selector in inventory.asked if selector} == {("Pod", ours), ("Job", ours)}
+
+
+async def test_a_node_whose_deletion_nobody_told_of_is_forgotten() -> None:
+    cache = scene(node("a"), node("b")).cache
+    inventory = Inventory(FAR_FUTURE, node("a"), node("c"))
+    await relist(cache, inventory).once()
+    assert sorted(item.name for item in cache.nodes.all()) == ["a", "c"]
+    assert ("Node", "", "nvidia.com/gpu.memory") in inventory.asked
+
+
+async def test_a_node_that_came_since_the_list_is_kept() -> None:
+    cache = scene(node("a")).cache
+    await relist(cache, Inventory(1)).once()
+    assert [item.name for item in cache.nodes.all()] == ["a"]
+
+
+async def test_nodes_are_not_listed_where_the_chart_says_which_gpus_there_are() -> None:
+    inventory = Inventory(FAR_FUTURE)
+    await relist(scene(OWNER).cache, inventory, gpu_classes=(GpuClass(product="Tesla-T4", memory_mib=15360),)).once()
+    assert "Node" not in {kind for kind, _, _ in inventory.asked}

@@ -210,11 +210,11 @@ def test_progress_is_that_of_the_newest_pod() -> None:
     assert child.progress.step == 10
 
 
-def test_running_pods_are_those_whose_log_can_tell_something() -> None:
+def test_speaking_pods_are_those_whose_log_can_tell_something() -> None:
     owner = fine_tune_job()
     job = job_of(owner, Step.TRAIN)
     there = scene(owner, job, starting(job), running(job, "a"), ended(job, name="b"))
-    assert [pod.name for pod in there.cache.running_pods()] == [f"{job['metadata']['name']}-a"]
+    assert [pod.name for pod in there.cache.speaking_pods()] == [f"{job['metadata']['name']}-a"]
 
 
 def test_resources_are_found_by_what_they_name() -> None:

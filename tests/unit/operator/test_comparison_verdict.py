@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from finetune_api.group import Kind, Step
 from finetune_api.orders import CompareOrder
+from finetune_api.results import CompareResult
 
 from .building import (
     DIGEST,
@@ -29,6 +32,7 @@ from .outcomes import (
     compared,
     comparison_prepared,
     evaluation_succeeded,
+    guardrail,
     model_of,
     training,
 )
@@ -92,12 +96,38 @@ def test_a_gate_that_is_not_passed_is_a_result_and_not_a_failure() -> None:
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf", "much"])
-def test_a_verdict_whose_numbers_are_none_is_never_told(number: str) -> None:
+@pytest.mark.parametrize(
+    "compared_with",
+    [
+        lambda number: compared(delta=number),
+        lambda number: compared(delta_percent=number),
+        lambda number: compared(bound=number),
+        lambda number: compared(limit=number),
+        *(
+            lambda number, name=name: compared(perplexity=guardrail(**{name: number}))
+            for name in ("base", "tuned", "delta", "lower", "upper")
+        ),
+    ],
+)
+def test_a_verdict_whose_numbers_are_none_is_never_told(
+    compared_with: Callable[[str], CompareResult], number: str
+) -> None:
     there, *others, _, _ = comparing()
     compare = job_of(there, Step.COMPARE, ended="Complete")
-    decision = decide(there, *others, compare, with_result(compare, compared(delta=number)))
+    decision = decide(there, *others, compare, with_result(compare, compared_with(number)))
     assert (decision.phase, decision.reason) == ("Comparing", "InternalError")
     assert decision.status.summary is None
+
+
+def test_a_guardrail_and_a_gate_without_a_bound_are_told_without_it() -> None:
+    there, *others, _, _ = comparing()
+    compare = job_of(there, Step.COMPARE, ended="Complete")
+    unbounded = compared(perplexity=guardrail(lower=None, upper=None), bound=None, passed=False)
+    decision = decide(there, *others, compare, with_result(compare, unbounded))
+    assert decision.phase == "Succeeded"
+    (candidate,) = decision.status.candidates
+    assert candidate.perplexity is not None and candidate.perplexity.upper is None
+    assert candidate.gates[0].bound is None
 
 
 def test_a_comparison_that_ended_asks_for_nothing_more() -> None:

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from finetune_api.group import Kind
+from finetune_api.planning import GpuClass
 from finetune_operator import __main__ as program
 from finetune_operator.probes import Probes
 from finetune_operator.settings import Settings, SettingsError, StepResources, settings_from_environment
@@ -29,6 +30,7 @@ def test_everything_can_be_given() -> None:
             "FINETUNE_NAMESPACES": "research,,risk",
             "FINETUNE_ARTIFACTS_CLAIM": "results",
             "FINETUNE_STEP_RESOURCES": '{"cpu": "500m", "memory": "1Gi"}',
+            "FINETUNE_GPU_CLASSES": '[{"product": "Tesla-T4", "memoryMiB": 15360, "shared": true}]',
             "FINETUNE_PROGRESS_INTERVAL_SECONDS": "7.5",
             "FINETUNE_RESYNC_SECONDS": "10",
             "FINETUNE_RELIST_SECONDS": "60",
@@ -43,6 +45,7 @@ def test_everything_can_be_given() -> None:
         namespaces=("research", "risk"),
         default_artifacts_claim="results",
         step_resources=StepResources("500m", "1Gi"),
+        gpu_classes=(GpuClass(product="Tesla-T4", memory_mib=15360, shared=True),),
         progress_interval_seconds=7.5,
         resync_seconds=10,
         relist_seconds=60,
@@ -66,12 +69,28 @@ def test_everything_can_be_given() -> None:
         ("FINETUNE_STEP_RESOURCES", "1 CPU", "must be JSON such as"),
         ("FINETUNE_STEP_RESOURCES", '{"gpu": "1"}', "must be JSON such as"),
         ("FINETUNE_STEP_RESOURCES", "[]", "must be JSON such as"),
+        ("FINETUNE_GPU_CLASSES", "a T4", "must be JSON such as"),
+        ("FINETUNE_GPU_CLASSES", '[{"product": "Tesla-T4"}]', "must be JSON such as"),
+        ("FINETUNE_GPU_CLASSES", '[{"product": "Tesla-T4", "memoryMiB": 15360, "size": 1}]', "must be JSON such as"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named_with_its_remedy(variable: str, value: str, remedy: str) -> None:
     with pytest.raises(SettingsError, match=variable) as caught:
         settings_from_environment({**IMAGE, variable: value})
     assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "classes", "watches"),
+    [
+        ("", "[]", True),
+        ("research", "[]", False),
+        ("", '[{"product": "Tesla-T4", "memoryMiB": 15360}]', False),
+    ],
+)
+def test_nodes_are_watched_only_where_they_may_be_and_must_be(namespaces: str, classes: str, watches: bool) -> None:
+    chosen = {"FINETUNE_NAMESPACES": namespaces, "FINETUNE_GPU_CLASSES": classes}
+    assert settings_from_environment({**IMAGE, **chosen}).watches_nodes is watches
 
 
 def test_a_missing_image_is_told_in_a_line_and_not_in_a_traceback(

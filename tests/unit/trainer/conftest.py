@@ -14,6 +14,7 @@ import pytest
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules, wherever pytest was started
 
+from scripted_nvml import ScriptedNvml
 from workplaces import MakeWorkplace, Workplace, eps_rows, make_tiny_model
 
 from finetune_trainer.stopping import STOP
@@ -58,3 +59,11 @@ def stop_request() -> Iterator[None]:
     """Puts the process's stop request back, whatever a test did with it."""
     yield
     STOP.requested = False
+
+
+@pytest.fixture
+def nvml(tmp_path: Path) -> Iterator[ScriptedNvml]:
+    """An NVML that follows the script that a test starts it with; without one, there is none."""
+    scripted = ScriptedNvml(tmp_path)
+    yield scripted
+    scripted.end()

@@ -64,6 +64,19 @@ def cut_header(folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:50])
 
 
+def with_more_bytes(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"more")
+
+
+def with_another_shape(folder: Path) -> None:
+    """As many bytes as before, in the header and below it."""
+    weights = folder / "model.safetensors"
+    content = weights.read_bytes()
+    assert b"[64,128]" in content
+    weights.write_bytes(content.replace(b"[64,128]", b"[64,129]"))
+
+
 def missing_shard(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
@@ -96,6 +109,8 @@ def only_sentencepiece(folder: Path) -> None:
         (only_gguf, "the folder holds a GGUF file: turn it into safetensors"),
         (cut_weights, "it was not copied whole"),
         (cut_header, "model.safetensors has a broken header, or was not copied whole"),
+        (with_more_bytes, "bytes where its header tells of"),
+        (with_another_shape, "model.safetensors has a broken header"),
         (write("model.safetensors", b""), "model.safetensors is no safetensors file"),
         (write("model.safetensors", b"version https://git-lfs.github.com/spec/v1\n"), "but a Git LFS pointer"),
         (write("model.safetensors", struct.pack("<Q", 2) + b"{}"), "the weight files hold no weights"),

@@ -106,6 +106,27 @@ def test_a_relative_tolerance_follows_the_reference() -> None:
 
 
 @pytest.mark.parametrize(
+    "prediction",
+    [
+        "EPS: 1.23 (or 1.45)",
+        "EPS: 1.23 1.45",
+        "EPS: 1.23 or maybe about 1.45",
+        "EPS: not 1.23",
+        "EPS: 1.23 mil",
+        "EPS: net loss per share of $1.23",
+        "The EPS was 1.45. Earlier it was 1.23",
+    ],
+)
+def test_a_number_that_is_one_of_several_denied_scaled_or_of_the_other_sign_is_wrong(prediction: str) -> None:
+    assert score(NUMBER, prediction, "1.23").value == 0.0
+
+
+@pytest.mark.parametrize("prediction", ["EPS: net loss per share of $1.23", "EPS: a loss of 1.23", "EPS: $1.23 loss"])
+def test_a_loss_in_words_is_a_negative_number(prediction: str) -> None:
+    assert score(NUMBER, prediction, "-1.23").value == 1.0
+
+
+@pytest.mark.parametrize(
     ("prediction", "reference", "value"),
     [
         ("up 12.5%", "up 12.5%", 1.0),
@@ -116,7 +137,12 @@ def test_a_relative_tolerance_follows_the_reference() -> None:
         ("up", "up 12.5%", 0.5),
         ("down 12.5%", "up 12.5%", 0.0),
         ("12.5%", "up 12.5%", 0.5),
-        ("12.5%", "down 12.5%", 0.0),
+        ("12.5%", "down 12.5%", 0.5),
+        ("30%", "down 12.5%", 0.0),
+        ("up 12.5%, not down", "up 12.5%", 1.0),
+        ("not up but down 12.5%", "down 12.5%", 1.0),
+        ("up, but not 12.5%", "up 12.5%", 0.5),
+        ("up 12.5% versus 3.0% a year earlier", "up 12.5%", 1.0),
         ("from 100 to 112.5, up 12.5%", "up 12.5%", 1.0),
     ],
 )
@@ -125,9 +151,19 @@ def test_growth_earns_half_for_direction_and_half_for_size(prediction: str, refe
     assert (scored.value, scored.parsed) == (value, True)
 
 
-@pytest.mark.parametrize("prediction", ["", "yes", "up or down 12.5%", "up -12.5%", "not up"])
-def test_growth_that_contradicts_itself_is_unparsable(prediction: str) -> None:
-    assert score(GROWTH, prediction, "up 12.5%") == scorers.UNPARSABLE
+UNREADABLE_GROWTH = ["", "yes", "up or down 12.5%", "up -12.5%", "not up", "not up 12.5%", "12.5%, but not up"]
+UNREADABLE_GROWTH += ["Revenue did not grow 12.5%", "Revenue didn\u2019t fall by 12.5%", "It failed to rise 12.5%"]
+
+
+@pytest.mark.parametrize("reference", ["up 12.5%", "down 12.5%"])
+@pytest.mark.parametrize("prediction", UNREADABLE_GROWTH)
+def test_growth_that_contradicts_itself_or_is_only_denied_is_unparsable(prediction: str, reference: str) -> None:
+    assert score(GROWTH, prediction, reference) == scorers.UNPARSABLE
+
+
+@pytest.mark.parametrize("prediction", ["12.5%", "12.5", "by 12.3 percent", "30%", "0%"])
+def test_a_bare_size_earns_the_same_whichever_way_the_figure_went(prediction: str) -> None:
+    assert score(GROWTH, prediction, "up 12.5%").value == score(GROWTH, prediction, "down 12.5%").value
 
 
 @settings(deadline=None)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from finetune_trainer.train import energy
-from finetune_trainer.train.energy import EnergyMeter, NoMeter, meter_for
+from finetune_trainer.failures import InfrastructureError, Overheated, StoppedError
+from finetune_trainer.train.energy import NO_GPU, EnergyMeter
+from finetune_trainer.train.guard.gpus import Reading
 from finetune_trainer.train.ledger import Ledger
+from finetune_trainer.train.usage import Usage
+
+GPU = "GPU-1"
+NONE = Usage(energy_note=NO_GPU)
 
 
 class Clock:
@@ -20,85 +25,109 @@ class Clock:
         return self.now
 
 
-class FakeMeter(EnergyMeter):
-    def __init__(self, joules: float | None) -> None:
-        self._joules = joules
-
-    def joules(self) -> float | None:
-        return self._joules
+def drawn(joules: float, **others: object) -> Usage:
+    return Usage(joules={GPU: joules}, **others)  # type: ignore[arg-type]
 
 
-def attempt(folder: Path, seconds: float, tokens: int, meter: EnergyMeter | NoMeter, memory: int = 100) -> Ledger:
+def attempt(
+    folder: Path, seconds: float, tokens: int, usage: Usage, memory: int = 100, error: Exception | None = None
+) -> Ledger:
     clock = Clock()
-    with Ledger(folder, clock) as ledger:
-        ledger.measure(meter, lambda: memory)
+    ledger = Ledger(folder, clock)
+    with nullcontext() if error is None else pytest.raises(type(error)), ledger:
+        ledger.measure(lambda: usage, lambda: memory)
         ledger.learnt(tokens, seconds / 2)
         clock.now = seconds
+        if error is not None:
+            raise error
     return ledger
 
 
 def test_hours_tokens_memory_and_energy_are_those_of_all_attempts(tmp_path: Path) -> None:
-    attempt(tmp_path, 1800, 9000, FakeMeter(1.8e6), memory=500)
-    ledger = attempt(tmp_path, 5400, 27000, FakeMeter(3.6e6), memory=300)
+    attempt(tmp_path, 1800, 9000, drawn(1.8e6), memory=500, error=StoppedError("stopped"))
+    ledger = attempt(tmp_path, 5400, 27000, drawn(3.6e6), memory=300)
     assert ledger.hours == 2.0
     assert ledger.tokens_per_second == 10.0
     assert ledger.peak_memory_bytes == 500
     assert (ledger.energy_kilowatt_hours, ledger.energy_note) == (1.5, None)
 
 
+@pytest.mark.parametrize(
+    ("error", "counted", "failed"),
+    [
+        (StoppedError("stopped"), 3.0, None),
+        (Overheated("paused"), 3.0, None),
+        (InfrastructureError("StorageFailed", "the volume is away"), 1.0, 2.0),  # type: ignore[arg-type]
+        (KeyError("a defect"), 1.0, 2.0),
+    ],
+)
+def test_energy_of_attempts_that_failed_is_told_apart(
+    tmp_path: Path, error: Exception, counted: float, failed: float | None
+) -> None:
+    attempt(tmp_path, 10, 100, drawn(7.2e6), error=error)
+    ledger = attempt(tmp_path, 10, 100, drawn(3.6e6))
+    assert (ledger.energy_kilowatt_hours, ledger.failed_kilowatt_hours) == (counted, failed)
+
+
+def test_an_attempt_that_was_killed_has_failed_with_what_was_written_last(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.measure(lambda: drawn(7.2e6), lambda: 1)
+    ledger.write()
+    assert attempt(tmp_path, 10, 100, drawn(3.6e6)).failed_kilowatt_hours == 2.0
+
+
 def test_energy_that_was_not_measured_in_one_attempt_is_not_measured(tmp_path: Path) -> None:
-    attempt(tmp_path, 10, 100, NoMeter("not measured: NVML Shared Library Not Found"))
-    ledger = attempt(tmp_path, 10, 100, FakeMeter(5.0))
+    lost = drawn(9.0, energy_note="not measured: GPU is lost")
+    attempt(tmp_path, 10, 100, lost, error=StoppedError("stopped"))
+    ledger = attempt(tmp_path, 10, 100, drawn(5.0))
     assert (ledger.energy_kilowatt_hours, ledger.energy_note) == (None, "not measured in every attempt")
 
 
 def test_an_attempt_that_learnt_nothing_does_not_spoil_the_energy(tmp_path: Path) -> None:
-    attempt(tmp_path, 10, 0, NoMeter("not measured: no GPU"))
-    assert attempt(tmp_path, 10, 100, FakeMeter(3.6e6)).energy_kilowatt_hours == 1.0
+    attempt(tmp_path, 10, 0, NONE, error=StoppedError("stopped"))
+    assert attempt(tmp_path, 10, 100, drawn(3.6e6)).energy_kilowatt_hours == 1.0
 
 
 def test_without_a_gpu_the_note_says_so(tmp_path: Path) -> None:
-    assert attempt(tmp_path, 10, 100, meter_for(None)).energy_note == "not measured: no GPU"
+    ledger = attempt(tmp_path, 10, 100, NONE)
+    assert (ledger.energy_kilowatt_hours, ledger.energy_note) == (None, "not measured: no GPU")
+    assert (ledger.mean_watts, ledger.gpu_product) == (None, None)
+
+
+def test_energy_that_others_drew_too_is_not_listed_for_failed_attempts_either(tmp_path: Path) -> None:
+    shared = drawn(7.2e6, energy_note="not attributable: the GPU is shared with other work")
+    attempt(tmp_path, 10, 100, shared, error=KeyError())
+    assert attempt(tmp_path, 10, 100, drawn(3.6e6)).failed_kilowatt_hours is None
+
+
+def test_mean_watts_are_those_of_learning_not_of_loading(tmp_path: Path) -> None:
+    meter, clock = EnergyMeter(), Clock()
+    with Ledger(tmp_path, clock) as ledger:
+        ledger.measure(lambda: Usage(joules=dict(meter.joules)), lambda: 1)
+        for joules in (0.0, 5000.0):  # loading
+            meter.add({GPU: Reading(0.0, joules=joules)})
+        ledger.training_begins()
+        meter.add({GPU: Reading(10.0, joules=8000.0)})
+        ledger.learnt(100, 10.0)
+    assert ledger.mean_watts == 300.0
+
+
+def test_what_the_guard_took_is_that_of_all_attempts(tmp_path: Path) -> None:
+    first = drawn(1.0, rested_seconds=60.0, is_paused=True, highest_celsius=84.0, highest_mean_watts=300.0)
+    attempt(tmp_path, 100, 10, first, error=Overheated("paused"))
+    ledger = attempt(tmp_path, 100, 10, drawn(1.0, rested_seconds=30.5, highest_celsius=79.0))
+    assert ledger.rested_seconds_before == 60.0
+    report = ledger.guard_report()
+    assert (report.throttled_seconds, report.pauses) == ("90.5", 1)
+    assert (report.highest_temperature_celsius, report.highest_mean_watts) == ("84.0", "300.0")
 
 
 def test_an_attempt_is_counted_also_when_it_fails(tmp_path: Path) -> None:
-    clock = Clock()
-    with pytest.raises(KeyError), Ledger(tmp_path, clock) as ledger:
-        clock.now = 3600.0
-        raise KeyError
-    assert attempt(tmp_path, 3600, 1, NoMeter("no")).hours == 2.0
+    ledger = attempt(tmp_path, 3600, 10, NONE, error=KeyError())
+    assert attempt(tmp_path, 3600, 1, NONE).hours == 2.0
     assert ledger.hours == 1.0
 
 
 def test_a_ledger_that_cannot_be_read_costs_figures_not_the_training(tmp_path: Path) -> None:
     (tmp_path / "attempts.json").write_text("{")
-    assert attempt(tmp_path, 3600, 1, NoMeter("no")).hours == 1.0
-
-
-def test_the_meter_reads_the_counter_of_the_gpu_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    counters = {"0000:3b:00.0": [1_000_000, 4_600_000]}
-    fake = SimpleNamespace(
-        NVMLError=RuntimeError,
-        nvmlInit=lambda: None,
-        nvmlDeviceGetHandleByPciBusId=lambda bus_id: bus_id,
-        nvmlDeviceGetTotalEnergyConsumption=lambda handle: counters[handle].pop(0),
-    )
-    monkeypatch.setattr(energy, "pynvml", fake)
-    meter = meter_for("0000:3b:00.0")
-    assert meter.joules() == 3600.0
-
-
-def test_a_gpu_without_a_counter_is_told_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsupported(_handle: str) -> int:
-        raise RuntimeError("Not Supported")
-
-    fake = SimpleNamespace(
-        NVMLError=RuntimeError,
-        nvmlInit=lambda: None,
-        nvmlDeviceGetHandleByPciBusId=lambda bus_id: bus_id,
-        nvmlDeviceGetTotalEnergyConsumption=unsupported,
-    )
-    monkeypatch.setattr(energy, "pynvml", fake)
-    meter = meter_for("0000:3b:00.0")
-    assert isinstance(meter, NoMeter)
-    assert (meter.joules(), meter.note) == (None, "not measured: Not Supported")
+    assert attempt(tmp_path, 3600, 1, NONE).hours == 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +10,7 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
-from finetune_trainer.failures import NonFiniteLoss
-from finetune_trainer.train.callbacks import RefuseNonFiniteGradients
+from finetune_trainer.train.callbacks import gradients_are_finite
 from finetune_trainer.train.completion_trainer import completion_loss
 
 
@@ -52,12 +50,9 @@ def test_the_loss_does_not_depend_on_what_is_padded(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_gradient_that_is_not_finite_ends_the_training_before_the_step(value: float) -> None:
+def test_one_number_among_the_gradients_that_is_not_finite_is_found(value: float) -> None:
     model = torch.nn.Linear(3, 3)
     model.weight.grad = torch.zeros(3, 3)
-    state: Any = SimpleNamespace(global_step=41)
-    callback = RefuseNonFiniteGradients()
-    callback.on_pre_optimizer_step(None, state, None, model=model)
+    assert gradients_are_finite(model)
     model.weight.grad[1, 2] = value
-    with pytest.raises(NonFiniteLoss, match="a gradient is not a finite number at step 42"):
-        callback.on_pre_optimizer_step(None, state, None, model=model)
+    assert not gradients_are_finite(model)

@@ -1,4 +1,4 @@
-"""A training that was stopped, killed or short of memory goes on as if nothing had happened."""
+"""A training that was stopped goes on as if nothing had happened, from its last checkpoint that is whole."""
 
 from __future__ import annotations
 
@@ -8,55 +8,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from interruptions import (
+    InterruptingReporter,
+    ask_to_stop,
+    checkpoints,
+    checkpoints_folder,
+    killed,
+    manifest,
+    stages,
+    stopped,
+)
 from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, trained
 
-from finetune_api.conditions import Reason
-from finetune_api.exit_codes import ExitCode
 from finetune_api.quantization import Method, Quantization
 from finetune_api.results import TrainResult
 from finetune_trainer import prepare_training
-from finetune_trainer.failures import MemoryExhausted, StoppedError, UserError
-from finetune_trainer.reporting import Reporter
-from finetune_trainer.stopping import STOP
 from finetune_trainer.train import step
-from finetune_trainer.train.completion_trainer import CompletionTrainer
-from finetune_trainer.train.memory import is_out_of_memory
 
 pytestmark = pytest.mark.usefixtures("stop_request")
 
-
-class StoppingReporter(Reporter):
-    """Asks the process to stop when a stage has come so far."""
-
-    def __init__(self, workplace: Workplace, stage: str, at: int) -> None:
-        super().__init__(workplace.said, interval=0)
-        self._stop_at = (stage, at)
-
-    def progress(self, step: int, steps: int, **details: Any) -> bool:
-        if (self._stage, step) == self._stop_at:
-            STOP.requested = True
-        return super().progress(step, steps, **details)
-
-    def stage(self, stage: str) -> None:
-        super().stage(stage)
-        if (stage, 0) == self._stop_at:
-            STOP.requested = True
-
-
-def stopped(workplace: Workplace, stage: str = "training", at: int = 5, **changes: Any) -> StoppedError:
-    with pytest.raises(StoppedError) as caught:
-        step.run(workplace.train_order(**changes), StoppingReporter(workplace, stage, at))
-    STOP.requested = False
-    assert caught.value.exit_code is ExitCode.STOPPED
-    return caught.value
-
-
-def checkpoints(workplace: Workplace) -> list[str]:
-    return sorted(path.name for path in (workplace.directory / "checkpoints").glob("checkpoint-*"))
+DROPOUT = {"dropout": "0.1"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +54,7 @@ def uninterrupted(
     def train(form: Form) -> tuple[Workplace, TrainResult]:
         workplace = Workplace(tmp_path_factory.mktemp("uninterrupted"), tiny_model)
         workplace.write_rows(eps_rows(40))
-        return workplace, trained(workplace, method=form.method, quantization=form.quantization)
+        return workplace, trained(workplace, method=form.method, quantization=form.quantization, lora=DROPOUT)
 
     return train
 
@@ -92,21 +65,37 @@ def test_a_resumed_training_takes_the_same_steps(
 ) -> None:
     """Told to stop in the first epoch, at its end, and in the second; the step that is going on is still finished."""
     whole, expected = uninterrupted(form)
-    order = workplace.prepare_order(method=form.method, quantization=form.quantization)
+    order = workplace.prepare_order(method=form.method, quantization=form.quantization, lora=DROPOUT)
     prepare_training.run(order, workplace.reporter)
-    error = stopped(workplace, at=told_at)
+    error = stopped(workplace, at=told_at, lora=DROPOUT)
     assert error.message.startswith(f"stopped as told after step {told_at + 1} of 10; the checkpoint of step")
-    assert checkpoints(workplace) == [f"checkpoint-{told_at + 1}"]
-    resumed = step.run(workplace.train_order(), workplace.reporter)
+    assert checkpoints(workplace)[-1] == told_at + 1
+    resumed = step.run(workplace.train_order(lora=DROPOUT), workplace.reporter)
     assert losses(workplace) == pytest.approx(losses(whole), abs=1e-6)
     assert resumed.training.adapter_digest == expected.training.adapter_digest
     assert resumed.training.validation_loss == expected.training.validation_loss
+    assert resumed.training.validation_loss_before == expected.training.validation_loss_before
+
+
+def test_a_stop_between_two_micro_batches_drops_them_and_draws_the_same_dropout_again(
+    make_workplace: MakeWorkplace,
+) -> None:
+    """A step of a large model takes longer than a pod's grace period."""
+    small = TRAINING | {"micro_batch_size": 2}
+    whole, interrupted = make_workplace("whole"), make_workplace("interrupted")
+    trained(whole, training=small, lora=DROPOUT)
+    prepare_training.run(interrupted.prepare_order(training=small, lora=DROPOUT), interrupted.reporter)
+    # Asked for while step 6 is reported: the first micro-batch of step 7 is still computed, the other three are not.
+    error = stopped(interrupted, at=6, training=small, lora=DROPOUT)
+    assert "after step 6 of 10" in error.message
+    step.run(interrupted.train_order(training=small, lora=DROPOUT), interrupted.reporter)
+    assert losses(interrupted) == pytest.approx(losses(whole), abs=1e-6)
 
 
 def test_the_time_of_all_attempts_counts(workplace: Workplace) -> None:
     prepare_training.run(workplace.prepare_order(), workplace.reporter)
     stopped(workplace)
-    ledger = workplace.directory / "checkpoints" / "attempts.json"
+    ledger = checkpoints_folder(workplace) / "attempts.json"
     attempts = json.loads(ledger.read_text())
     assert attempts["attempts"][0]["tokens"] > 0
     attempts["attempts"][0]["seconds"] = 7200.0
@@ -118,6 +107,7 @@ def test_the_time_of_all_attempts_counts(workplace: Workplace) -> None:
     ("stage", "at", "kept"),
     [
         ("loading the base model", 0, "nothing had been learnt yet"),
+        ("validating the base model", 0, "nothing had been learnt yet"),
         ("validating", 0, "the checkpoint of step 10 is kept"),
     ],
 )
@@ -130,13 +120,33 @@ def test_a_stop_at_another_moment_says_what_is_kept(workplace: Workplace, stage:
 def test_the_model_is_not_loaded_when_the_stop_came_before(workplace: Workplace) -> None:
     prepare_training.run(workplace.prepare_order(), workplace.reporter)
     stopped(workplace, "starting", 0)
-    assert "loading the base model" not in [event.get("stage") for event in workplace.events]
+    assert "loading the base model" not in stages(workplace)
 
 
 def test_a_stop_in_the_last_step_does_not_throw_the_training_away(workplace: Workplace) -> None:
     prepare_training.run(workplace.prepare_order(validation_fraction="0"), workplace.reporter)
-    reporter = StoppingReporter(workplace, "training", 9)
+    reporter = InterruptingReporter(workplace, "training", 9, ask_to_stop)
     assert step.run(workplace.train_order(), reporter).training.steps == 10
+
+
+# What a checkpoint must be
+
+
+def test_a_checkpoint_says_whose_it_is_and_what_it_holds(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINETUNE_POD_UID", "0b1c")
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    stopped(workplace, at=5)
+    written = manifest(workplace, 6)
+    assert written["identity"].startswith("sha256:")
+    assert (written["step"], written["podUid"], written["lrScale"]) == (6, "0b1c", 1.0)
+    assert {"adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"} <= written["files"].keys()
+    assert all(digest.startswith("sha256:") for digest in written["files"].values())
+
+
+def test_the_two_newest_checkpoints_are_kept(workplace: Workplace) -> None:
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    stopped(workplace, stage="validating", at=0)
+    assert checkpoints(workplace) == [8, 10]
 
 
 def without_marker(checkpoint: Path) -> None:
@@ -148,117 +158,56 @@ def with_cut_weights(checkpoint: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-8])
 
 
+def with_a_flipped_bit(checkpoint: Path) -> None:
+    weights = checkpoint / "adapter_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+
+
 def without_optimizer(checkpoint: Path) -> None:
     (checkpoint / "optimizer.pt").unlink()
 
 
-@pytest.mark.parametrize("tear", [without_marker, with_cut_weights, without_optimizer])
-def test_a_torn_checkpoint_is_skipped_and_removed(workplace: Workplace, tear: Callable[[Path], None]) -> None:
-    prepare_training.run(workplace.prepare_order(), workplace.reporter)
-    stopped(workplace, at=5)
-    folder = workplace.directory / "checkpoints"
-    shutil.copytree(folder / "checkpoint-6", folder / "checkpoint-8")
-    tear(folder / "checkpoint-8")
-    stopped(workplace, stage="training on from step 6", at=6)
-    assert checkpoints(workplace) == ["checkpoint-7"]
+def with_a_broken_manifest(checkpoint: Path) -> None:
+    (checkpoint / "manifest.json").write_text("{")
 
 
-def test_a_checkpoint_of_another_training_is_not_gone_on_from(workplace: Workplace) -> None:
+@pytest.mark.parametrize(
+    "tear", [without_marker, with_cut_weights, with_a_flipped_bit, without_optimizer, with_a_broken_manifest]
+)
+def test_a_torn_checkpoint_is_skipped_and_the_one_before_is_used(
+    workplace: Workplace, uninterrupted: Callable[[Form], tuple[Workplace, TrainResult]], tear: Callable[[Path], None]
+) -> None:
+    whole, _ = uninterrupted(LORA)
+    prepare_training.run(workplace.prepare_order(lora=DROPOUT), workplace.reporter)
+    killed(workplace, at=9, lora=DROPOUT)
+    assert checkpoints(workplace) == [4, 8]
+    tear(checkpoints_folder(workplace) / "checkpoint-8")
+    step.run(workplace.train_order(lora=DROPOUT), workplace.reporter)
+    assert "training on from step 4" in stages(workplace)
+    assert workplace.problems == ["checkpoint-8 is not whole: it was torn or changed, and is not used"]
+    assert losses(workplace) == pytest.approx(losses(whole), abs=1e-6)
+
+
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(make_workplace: MakeWorkplace) -> None:
+    workplace, other = make_workplace("workplace"), make_workplace("other")
+    other.write_rows(eps_rows(44))
+    for place in (workplace, other):
+        prepare_training.run(place.prepare_order(), place.reporter)
+    stopped(other)
+    shutil.copytree(checkpoints_folder(other) / "checkpoint-6", checkpoints_folder(workplace) / "checkpoint-6")
+    step.run(workplace.train_order(), workplace.reporter)
+    assert "training on from step 6" not in stages(workplace)
+    assert len(losses(workplace)) == 10
+    (problem,) = workplace.problems
+    assert problem.startswith("checkpoint-6 is another training's")
+
+
+def test_a_checkpoint_of_other_settings_is_not_gone_on_from(workplace: Workplace) -> None:
     prepare_training.run(workplace.prepare_order(), workplace.reporter)
     stopped(workplace)
     changed = TRAINING | {"learning_rate": "1e-3"}
     prepare_training.run(workplace.prepare_order(training=changed), workplace.reporter)
     step.run(workplace.train_order(training=changed), workplace.reporter)
-    stages = [event["stage"] for event in workplace.events if event["event"] == "stage"]
-    assert "training on from step 6" not in stages
-
-
-def test_only_the_newest_checkpoint_is_kept(workplace: Workplace) -> None:
-    prepare_training.run(workplace.prepare_order(), workplace.reporter)
-    stopped(workplace, stage="validating", at=0)
-    assert checkpoints(workplace) == ["checkpoint-10"]
-
-
-class Killed(BaseException):
-    """As if the node went away."""
-
-
-def test_after_a_crash_the_training_goes_on_from_the_last_interval(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepare_training.run(workplace.prepare_order(), workplace.reporter)
-    original = CompletionTrainer.training_step
-
-    def dying(trainer: CompletionTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if trainer.state.global_step == 6:
-            raise Killed
-        return original(trainer, *args, **kwargs)
-
-    monkeypatch.setattr(CompletionTrainer, "training_step", dying)
-    with pytest.raises(Killed):
-        step.run(workplace.train_order(), workplace.reporter)
-    monkeypatch.undo()
-    assert checkpoints(workplace) == ["checkpoint-4"]
-    step.run(workplace.train_order(), workplace.reporter)
-    assert "training on from step 4" in [event.get("stage") for event in workplace.events]
-
-
-# Running out of memory
-
-
-def short_of_memory(limit: int, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """A device on which at most so many examples fit at once."""
-    original = CompletionTrainer.training_step
-
-    def training_step(trainer: CompletionTrainer, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if inputs["input_ids"].shape[0] > limit:
-            raise error
-        return original(trainer, model, inputs, *args, **kwargs)
-
-    monkeypatch.setattr(CompletionTrainer, "training_step", training_step)
-
-
-OUT_OF_MEMORY = RuntimeError("[enforce fail at alloc_cpu.cpp:131] err == 0. DefaultCPUAllocator: can't allocate memory")
-
-
-@pytest.mark.parametrize(
-    ("error", "is_memory"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
-        (OUT_OF_MEMORY, True),
-        (MemoryError(), True),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-        (ValueError("not enough memory"), False),
-    ],
-)
-def test_running_out_of_memory_has_many_names(error: Exception, is_memory: bool) -> None:
-    assert is_out_of_memory(error) is is_memory
-
-
-def test_short_of_memory_the_micro_batch_is_halved_and_the_steps_stay_the_same(
-    make_workplace: MakeWorkplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    no_dropout = {"dropout": "0"}
-    whole, short = make_workplace("whole"), make_workplace("short")
-    trained(whole, lora=no_dropout)
-    prepare_training.run(short.prepare_order(lora=no_dropout), short.reporter)
-    short_of_memory(2, monkeypatch, OUT_OF_MEMORY)
-    for portions, smaller in (("8 examples at once", "4 at once"), ("4 examples at once", "2 at once")):
-        with pytest.raises(MemoryExhausted, match=f"{portions} do not fit.*{smaller}, 8 a step as before") as caught:
-            step.run(short.train_order(lora=no_dropout), short.reporter)
-        assert caught.value.exit_code is ExitCode.GPU_OUT_OF_MEMORY
-    step.run(short.train_order(lora=no_dropout), short.reporter)
-    assert losses(short) == pytest.approx(losses(whole), abs=0.02)
-
-
-def test_when_not_even_one_example_fits_the_user_is_told_what_to_change(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pinned = TRAINING | {"micro_batch_size": 1}
-    prepare_training.run(workplace.prepare_order(training=pinned), workplace.reporter)
-    short_of_memory(0, monkeypatch, OUT_OF_MEMORY)
-    with pytest.raises(UserError, match="not even one example at a time fits") as caught:
-        step.run(workplace.train_order(training=pinned), workplace.reporter)
-    assert caught.value.reason is Reason.HOST_MEMORY_EXCEEDED
-    assert "raise spec.resources.memory" in caught.value.message
+    assert "training on from step 6" not in stages(workplace)

@@ -1,18 +1,14 @@
-"""SIGTERM, as a preempted pod gets it: a checkpoint, exit code 4, and later the rest of the training."""
+"""SIGTERM and SIGKILL, as a pod gets them: nothing that was in a checkpoint is lost, whenever it comes."""
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from workplaces import TRAINING, Workplace
+from interruptions import Event, checkpoints, is_training, signalled, stages, start
+from workplaces import TRAINING, MakeWorkplace, Workplace, losses, trained
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
@@ -22,34 +18,49 @@ from finetune_trainer.train import step
 
 LONG = TRAINING | {"epochs": 12, "checkpoint_every_steps": 1000}
 STEPS = 60
-Event = dict[str, Any]
+DROPOUT = {"dropout": "0.1"}
 
+KILL_WHILE_WRITING = """
+import os, signal
+from finetune_trainer.train.completion_trainer import CompletionTrainer
 
-def terminated(workplace: Workplace, log: Path, when: Callable[[Event], bool]) -> int:
-    """Trains in a process of its own and sends SIGTERM at the first event that `when` holds for."""
-    environment = os.environ | {
-        "PYTHONPATH": ":".join(entry for entry in sys.path if entry),
-        "FINETUNE_ORDER": workplace.train_order(training=LONG).to_json(),
-        "FINETUNE_TERMINATION_LOG": str(log),
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "finetune_trainer"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if when(json.loads(line)):
-                process.send_signal(signal.SIGTERM)
-                break
-        process.stdout.read()
-        return process.wait()
+def save_scaler(trainer, folder):
+    if trainer.state.global_step == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
 
+CompletionTrainer._save_scaler = save_scaler
+"""
+"""The scaler comes between the optimizer and the random state; on a CPU there is none."""
 
-def is_training(event: Event) -> bool:
-    return (event["event"], event.get("stage")) == ("progress", "training")
+ALL_PROGRESS = """
+from finetune_trainer import reporting
+reporting.Reporter.__init__.__kwdefaults__["interval"] = 0.0
+"""
+"""Every step is told, not one in five seconds."""
+
+LOADS_LONG = """
+import time
+from finetune_trainer.train import setup
+
+def load(*args, **kwargs):
+    time.sleep(600)
+
+setup.load_base_model = load
+"""
 
 
 def is_starting(event: Event) -> bool:
     return event.get("stage") == "starting"
+
+
+def is_loading(event: Event) -> bool:
+    return event.get("stage") == "loading the base model"
+
+
+def failure_in(log: Path) -> Failure:
+    failure = parse_result(log.read_text())
+    assert isinstance(failure, Failure)
+    return failure
 
 
 @pytest.fixture
@@ -60,26 +71,63 @@ def prepared(workplace: Workplace) -> Workplace:
 
 def test_a_preempted_training_leaves_a_checkpoint_and_goes_on_from_it(prepared: Workplace, tmp_path: Path) -> None:
     log = tmp_path / "termination-log"
-    assert terminated(prepared, log, is_training) == ExitCode.STOPPED
-    failure = parse_result(log.read_text())
-    assert isinstance(failure, Failure)
+    process = start(prepared, log, training=LONG)
+    assert signalled(process, signal.SIGTERM, is_training) == ExitCode.STOPPED
+    failure = failure_in(log)
     assert failure.reason is Reason.PREEMPTED
-    (checkpoint,) = (prepared.directory / "checkpoints").glob("checkpoint-*")
-    saved = int(checkpoint.name.removeprefix("checkpoint-"))
+    saved = checkpoints(prepared)[-1]
     assert 0 < saved < STEPS
     assert f"the checkpoint of step {saved} is saved" in failure.message
 
     result = step.run(prepared.train_order(training=LONG), prepared.reporter)
     assert result.training.steps == STEPS
-    stages = [event["stage"] for event in prepared.events if event["event"] == "stage"]
-    assert f"training on from step {saved}" in stages
+    assert f"training on from step {saved}" in stages(prepared)
 
 
 def test_a_stop_while_the_libraries_load_is_not_lost(prepared: Workplace, tmp_path: Path) -> None:
     log = tmp_path / "termination-log"
-    assert terminated(prepared, log, is_starting) == ExitCode.STOPPED
-    failure = parse_result(log.read_text())
-    assert isinstance(failure, Failure)
-    assert failure.message == "stopped as told; what was finished is kept"
+    process = start(prepared, log, training=LONG)
+    assert signalled(process, signal.SIGTERM, is_starting) == ExitCode.STOPPED
+    assert failure_in(log).message == "stopped as told; what was finished is kept"
     assert not (prepared.directory / "train").exists()
-    assert not list((prepared.directory / "checkpoints").glob("checkpoint-*"))
+    assert checkpoints(prepared) == []
+
+
+def test_a_stop_does_not_wait_for_a_model_that_loads_for_minutes(prepared: Workplace, tmp_path: Path) -> None:
+    log = tmp_path / "termination-log"
+    process = start(prepared, log, before=LOADS_LONG, training=LONG)
+    assert signalled(process, signal.SIGTERM, is_loading) == ExitCode.STOPPED
+    assert failure_in(log).message == "stopped as told; nothing had been learnt yet"
+
+
+def test_after_a_kill_the_training_goes_on_from_the_last_interval_with_the_same_losses(
+    make_workplace: MakeWorkplace, tmp_path: Path
+) -> None:
+    whole, interrupted = make_workplace("whole"), make_workplace("interrupted")
+    trained(whole, lora=DROPOUT)
+    prepare_training.run(interrupted.prepare_order(lora=DROPOUT), interrupted.reporter)
+    process = start(interrupted, tmp_path / "log", before=ALL_PROGRESS, lora=DROPOUT)
+    assert signalled(process, signal.SIGKILL, partial(is_training, at_least=6)) == -signal.SIGKILL
+    last = checkpoints(interrupted)[-1]
+    assert last >= 4
+    step.run(interrupted.train_order(lora=DROPOUT), interrupted.reporter)
+    assert f"training on from step {last}" in stages(interrupted)
+    assert losses(interrupted) == pytest.approx(losses(whole), abs=1e-6)
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
+    make_workplace: MakeWorkplace, tmp_path: Path
+) -> None:
+    whole, interrupted = make_workplace("whole"), make_workplace("interrupted")
+    trained(whole, lora=DROPOUT)
+    prepare_training.run(interrupted.prepare_order(lora=DROPOUT), interrupted.reporter)
+    with start(interrupted, tmp_path / "log", before=KILL_WHILE_WRITING, lora=DROPOUT) as process:
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert checkpoints(interrupted) == [0, 4]
+    torn = interrupted.directory / "checkpoints" / ".unfinished" / "checkpoint-8"
+    assert (torn / "optimizer.pt").exists()
+    assert not (torn / "rng_state.pth").exists()
+    step.run(interrupted.train_order(lora=DROPOUT), interrupted.reporter)
+    assert "training on from step 4" in stages(interrupted)
+    assert losses(interrupted) == pytest.approx(losses(whole), abs=1e-6)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from finetune_api.orders import Location, PrepareTrainingOrder, TrainOrder
-from finetune_api.results import TrainResult
+from finetune_api.group import Step
+from finetune_api.orders import COMPLETE_MARKER, Location, OrderBase, PrepareTrainingOrder, TrainOrder
+from finetune_api.results import PrepareTrainingResult, TrainResult
 from finetune_trainer import prepare_training
+from finetune_trainer.artifacts import MANIFEST_FILE, order_identity, staged_step
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.train import step
 
@@ -172,12 +175,29 @@ MakeWorkplace = Callable[[str], Workplace]
 
 def trained(workplace: Workplace, **changes: Any) -> TrainResult:
     """Prepares and trains."""
-    prepare_training.run(workplace.prepare_order(**changes), workplace.reporter)
-    kept = {name: value for name, value in changes.items() if name in TrainOrder.model_fields}
-    return step.run(workplace.train_order(**kept), workplace.reporter)
+    prepare_training.run(workplace.prepare_order(**_fields_of(PrepareTrainingOrder, changes)), workplace.reporter)
+    return step.run(workplace.train_order(**_fields_of(TrainOrder, changes)), workplace.reporter)
+
+
+def _fields_of(order: type[OrderBase], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if name in order.model_fields}
 
 
 def losses(workplace: Workplace) -> list[float]:
     """Loss of every step of a finished training."""
     lines = (workplace.directory / "train" / "losses.jsonl").read_text().splitlines()
     return [json.loads(line)["loss"] for line in lines]
+
+
+def prepared_with(workplace: Workplace, changes: Mapping[str, Any], **order: Any) -> PrepareTrainingResult:
+    """Prepares, and puts another plan in place of the one that was made."""
+    prepared = prepare_training.run(workplace.prepare_order(**order), workplace.reporter)
+    planned = prepared.model_copy(update={"plan": prepared.plan.model_copy(update=dict(changes))})
+    place = workplace.directory / Step.PREPARE
+    with staged_step(workplace.directory, Step.PREPARE) as staged:
+        shutil.copytree(
+            place, staged.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COMPLETE_MARKER, MANIFEST_FILE)
+        )
+        shutil.rmtree(place)
+        staged.commit(planned, order_identity(workplace.prepare_order(**order)))
+    return planned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any
 import jinja2
 
 from finetune_api.comparison import Cost
+from finetune_trainer import figures
 from finetune_trainer.report import wording
 from finetune_trainer.report.answers import changed_answers
 from finetune_trainer.report.findings import Findings
@@ -133,7 +135,9 @@ def _gate(gate: GateResult, findings: Findings) -> Gate:
 
 
 def _nats(gate: GateResult) -> str:
-    """More nats are worse, so here the upper end decides."""
+    """More nats are worse, so here the upper end decides, where there is one."""
+    if math.isinf(gate.bound):
+        return gate.message
     return f"the upper end of the 95% interval is {-gate.bound:+.3f} nats per byte, the limit {-gate.limit:+g}"
 
 
@@ -146,7 +150,7 @@ def _guardrail(result: PerplexityResult) -> Guardrail:
         base=f"{result.base:.3f}",
         tuned=f"{result.tuned:.3f}",
         delta=f"{-found.estimate:+.3f}",
-        interval=f"[{-found.high:+.3f}, {-found.low:+.3f}]",
+        interval=figures.interval(-found.high, -found.low),
         margin=f"{result.margin:g}",
         held=result.held,
     )

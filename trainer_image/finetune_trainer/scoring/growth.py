@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from finetune_trainer.scoring import labels, numbers
+from finetune_trainer.scoring import labels, number_answers, numbers
 
 
 class Direction(StrEnum):
@@ -28,7 +28,10 @@ _WORDS: dict[str, Direction] = {
 
 @dataclass(frozen=True)
 class Growth:
-    """What an answer says of a change; either part may be missing, never both."""
+    """What an answer says of a change; either part may be missing, never both.
+
+    The percentage is signed where a direction is known; without one it is a bare size.
+    """
 
     direction: Direction | None
     percent: Decimal | None
@@ -39,10 +42,10 @@ class Growth:
 
 
 def answer(text: str) -> Growth | None:
-    """The growth that the text states; None when it states none or contradicts itself."""
+    """The growth that the text states; None when it states none, contradicts itself or only denies one."""
     affirmed, denied = labels.mentions(text, tuple(_WORDS))
-    directions = {_WORDS[word] for word in affirmed}
-    if len(directions) > 1 or directions & {_WORDS[word] for word in denied}:
+    directions, ruled_out = {_WORDS[word] for word in affirmed}, {_WORDS[word] for word in denied}
+    if len(directions) > 1 or directions & ruled_out or (ruled_out and not directions):
         return None
     number = _percentage(text)
     word = directions.pop() if directions else None
@@ -53,9 +56,9 @@ def answer(text: str) -> Growth | None:
 
 def _percentage(text: str) -> numbers.Number | None:
     """The sign % marks the number that is meant; without one, it is the last number."""
-    marked = [number for number in numbers.find_numbers(text) if number.is_percent]
+    marked = [number for number in number_answers.claims(text) if number.is_percent]
     if not marked:
-        return numbers.last_number(text)
+        return number_answers.last(text)
     return marked[-1] if len({abs(number.value) for number in marked}) == 1 else None
 
 

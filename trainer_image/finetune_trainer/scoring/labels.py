@@ -5,15 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from finetune_trainer.scoring import numbers
-
-_NEGATION = re.compile(
-    r"(?:\b(?:not|no|non|never|neither|nor|without|hardly|barely|isn't|wasn't|aren't|cannot|can't|don't|doesn't|won't)\b)"
-    r"(?: (?!but\b|rather\b|instead\b)[\w'/-]+){0,3} $",
-    re.IGNORECASE,
-)
-_WORDS_BEFORE = 80
-"""Characters looked at before a label: a negation and three words fit."""
+from finetune_trainer.scoring import denials, numbers
 
 
 def answer(text: str, labels: Sequence[str]) -> str | None:
@@ -29,8 +21,7 @@ def mentions(text: str, labels: Sequence[str]) -> tuple[set[str], set[str]]:
     affirmed: set[str] = set()
     denied: set[str] = set()
     for match in _pattern(labels).finditer(text):
-        before = text[max(0, match.start() - _WORDS_BEFORE) : match.start()]
-        (denied if _NEGATION.search(before) else affirmed).add(spelled[match[0].casefold()])
+        (denied if denials.is_denied(text, match.start()) else affirmed).add(spelled[match[0].casefold()])
     return affirmed, denied
 
 
@@ -42,4 +33,4 @@ def _pattern(labels: Sequence[str]) -> re.Pattern[str]:
 
 def _spaced(text: str) -> str:
     """One space between words, straight apostrophes, plain dashes."""
-    return re.sub(r"\s+", " ", numbers.plain(text).replace("\u2019", "'"))
+    return re.sub(r"\s+", " ", numbers.plain(text))

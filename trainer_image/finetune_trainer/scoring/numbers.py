@@ -13,36 +13,52 @@ _MAX_DIGITS = 30
 # One character for one character, so that positions stay what they were.
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe58\ufe63\uff0d"
 _SPACES = "\u00a0\u2007\u2009\u202f\t"
-_PLAIN = str.maketrans(dict.fromkeys(_DASHES, "-") | dict.fromkeys(_SPACES, " ") | {"\uff04": "$"})
+_PLAIN = str.maketrans(dict.fromkeys(_DASHES, "-") | dict.fromkeys(_SPACES, " ") | {"\uff04": "$", "\u2019": "'"})
 
 _SCALES: dict[str, Decimal] = {
     **dict.fromkeys(("k", "thousand", "thousands"), Decimal(10) ** 3),
-    **dict.fromkeys(("m", "mn", "mm", "million", "millions"), Decimal(10) ** 6),
-    **dict.fromkeys(("b", "bn", "billion", "billions"), Decimal(10) ** 9),
+    **dict.fromkeys(("m", "mn", "mm", "mil", "mill", "mln", "mio", "million", "millions"), Decimal(10) ** 6),
+    **dict.fromkeys(("b", "bn", "bil", "bln", "billion", "billions"), Decimal(10) ** 9),
     **dict.fromkeys(("tn", "trillion", "trillions"), Decimal(10) ** 12),
+    **dict.fromkeys(("hundred", "hundreds"), Decimal(100)),
+    **dict.fromkeys(("lakh", "lakhs"), Decimal(10) ** 5),
+    **dict.fromkeys(("crore", "crores"), Decimal(10) ** 7),
+    **dict.fromkeys(("dozen", "dozens"), Decimal(12)),
     **dict.fromkeys(("cent", "cents", "\u00a2"), Decimal("0.01")),
 }
+_SCALE_WORDS = "|".join(sorted(_SCALES, key=len, reverse=True))
 
 # Possessive quantifiers and one fixed look-behind keep the search linear on any input. A digit that continues a word, a
 # version, a date's decimal or an unusual grouping (FY2023, 1.2.3, 1,23) is no number rather than half of one.
 _NUMBER = re.compile(
-    r"""
+    rf"""
     (?:US\$|[$€£])?(?P<open>\()?(?<![\w.])(?<!\d,)
     (?P<sign>(?<![\w)])[-+])?
     (?:(?:US\$|[$€£])[ ]?)?(?P<inner_sign>[-+])?
-    (?P<digits>(?:\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.\d++)?+|\.\d++)
+    (?P<digits>(?:\d{{1,3}}(?:,\d{{3}})++(?!\d)|\d++)(?:\.\d++)?+|\.\d++)
     (?!,\d|\.\d)
     (?:[ ]?(?P<percent>%|percent(?:age[ ]points?)?\b|per[ ]cent\b)
-      |[ ]?(?P<scale>thousands?|millions?|billions?|trillions?|bn|mn|mm|tn|cents?|[kmb]|¢)(?!\w)
+      |[ ]?(?P<scale>{_SCALE_WORDS})(?!\w)
       |(?!\w|-[A-Za-z]))
     (?P<close>\))?
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_NEGATIVE_WORDS = re.compile(r"(?:\bminus|\bnegative|\bloss(?: of)?)[ ]?$", re.IGNORECASE)
-_LONGEST_NEGATIVE_WORDS = len("negative ") + 1
-_ALTERNATIVE = re.compile(r" *(?:or|and|to|vs\.?|versus|[/,;|-]) *(?:maybe|perhaps|possibly|else)? *", re.IGNORECASE)
-_LONGEST_ALTERNATIVE = 24
+_LOSS_BEFORE = re.compile(
+    r"\b(?:minus|negative"
+    r"|loss(?:es)?(?: per (?:\w+ ){0,2}share| a share)?(?: \((?:basic|diluted)\))?(?: of| was| is| to| at|:| =)?)"
+    r"(?: about| around| approximately)? ?$",
+    re.IGNORECASE,
+)
+_LOSS_AFTER = re.compile(r" (?:(?:per|a) share )?(?:net )?loss(?:es)?\b(?! of\b)", re.IGNORECASE)
+_SECOND_SCALE = re.compile(
+    r" ?\(?(?:in )?(?:mill?|mln|mio|bil|bln|basis points?|bps|hundreds?|lakhs?|crores?|dozens?"
+    r"|thousands?|millions?|billions?|trillions?)\b",
+    re.IGNORECASE,
+)
+"""A number that is read before it is scaled for the last time is not the one that is meant: '5 (in millions)'."""
+_NEIGHBOURHOOD = 60
+"""Characters looked at on either side of a number: the longest wording of a loss fits."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,8 @@ class Number:
 
     value: Decimal
     is_percent: bool
+    is_scaled: bool
+    """Told in hundreds, thousands, millions and so on."""
     has_sign: bool
     start: int
     end: int
@@ -65,56 +83,36 @@ def find_numbers(text: str) -> Iterator[Number]:
     """Every number in the text, from left to right."""
     text = plain(text)
     for match in _NUMBER.finditer(text):
-        if sum(map(str.isdigit, match["digits"])) <= _MAX_DIGITS:
+        if sum(map(str.isdigit, match["digits"])) <= _MAX_DIGITS and not _SECOND_SCALE.match(text, match.end()):
             yield _read(text, match)
 
 
-def answer(text: str, marker: str | None = None) -> Number | None:
-    """The number that the answer gives: the one after the marker, else the last; None when unreadable or ambiguous."""
-    text = plain(text)
-    if marker is None:
-        return last_number(text)
-    parts = re.split(re.escape(plain(marker)), text, flags=re.IGNORECASE)[1:]
-    if not parts:
-        return last_number(text)
-    found = [_first_in_line(part) for part in parts]
-    agreed = {(number.value, number.is_percent) for number in found if number is not None}
-    return found[0] if None not in found and len(agreed) == 1 else None
+def before(text: str, position: int) -> str:
+    """The words that lead to a position, as many as matter."""
+    return text[max(0, position - _NEIGHBOURHOOD) : position]
 
 
-def last_number(text: str) -> Number | None:
-    """The last number, unless the text offers another in its place ('1.20 or 1.30')."""
-    text = plain(text)
-    before, last = None, None
-    for number in find_numbers(text):
-        before, last = last, number
-    return None if last is None or _are_alternatives(text, before, last) else last
-
-
-def _first_in_line(text: str) -> Number | None:
-    line = text.lstrip().partition("\n")[0]
-    numbers = find_numbers(line)
-    first = next(numbers, None)
-    return None if first is None or _are_alternatives(line, first, next(numbers, None)) else first
-
-
-def _are_alternatives(text: str, left: Number | None, right: Number | None) -> bool:
-    if left is None or right is None or left.is_percent != right.is_percent or left.value == right.value:
-        return False
-    between = text[left.end : right.start]
-    return len(between) <= _LONGEST_ALTERNATIVE and _ALTERNATIVE.fullmatch(between) is not None
+def after(text: str, position: int) -> str:
+    """The words that follow a position, as many as matter."""
+    return text[position : position + _NEIGHBOURHOOD]
 
 
 def _read(text: str, match: re.Match[str]) -> Number:
-    value = Decimal(match["digits"].replace(",", "")) * _SCALES.get((match["scale"] or "").lower(), Decimal(1))
-    before = text[max(0, match.start() - _LONGEST_NEGATIVE_WORDS) : match.start()]
+    scale = _SCALES.get((match["scale"] or "").lower(), Decimal(1))
+    value = Decimal(match["digits"].replace(",", "")) * scale
     sign = match["sign"] or match["inner_sign"] or ""
     in_parentheses = bool(match["open"] and match["close"])
-    is_negative = sign == "-" or in_parentheses or _NEGATIVE_WORDS.search(before) is not None
+    is_negative = sign == "-" or in_parentheses or _is_told_as_a_loss(text, match)
     return Number(
         value=-value if is_negative else value,
         is_percent=match["percent"] is not None,
+        is_scaled=scale > 1,
         has_sign=is_negative or sign == "+",
         start=match.start(),
         end=match.end() if in_parentheses or not match["close"] else match.end("close") - 1,
     )
+
+
+def _is_told_as_a_loss(text: str, match: re.Match[str]) -> bool:
+    told_before = _LOSS_BEFORE.search(before(text, match.start()))
+    return told_before is not None or _LOSS_AFTER.match(after(text, match.end())) is not None

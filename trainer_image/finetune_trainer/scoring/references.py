@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from finetune_trainer.scoring import growth, numbers
+from finetune_trainer.scoring import growth, number_answers, numbers
 from finetune_trainer.suites import model
 
 
 def fault(scorer: model.Scorer, reference: str) -> str | None:
     """What keeps the scorer from using this reference, with the remedy; None when it is fine."""
     match scorer:
-        case model.NumberScorer() if len(list(numbers.find_numbers(reference))) != 1:
+        case model.NumberScorer() if not _is_one_number(reference):
             return f"{reference!r} is not one number; write it as in '1.23' or '-0.45'"
         case model.LabelScorer(labels=known) if reference.casefold() not in {label.casefold() for label in known}:
             return f"{reference!r} is not one of the labels {', '.join(known)}"
@@ -17,6 +17,10 @@ def fault(scorer: model.Scorer, reference: str) -> str | None:
             return f"{reference!r} is not a direction and a percentage; write it as in 'up 12.5%' or 'down 3.0%'"
         case _:
             return None
+
+
+def _is_one_number(reference: str) -> bool:
+    return len(list(numbers.find_numbers(reference))) == 1 and number_answers.last(reference) is not None
 
 
 def _is_whole_growth(reference: str) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from finetune_trainer.scoring import growth, labels, numbers
+from finetune_trainer.scoring import growth, labels, number_answers
 from finetune_trainer.suites import model
 
-SCORING_VERSION = "1"
+SCORING_VERSION = "2"
 """Raised whenever an answer may score differently than before, so that no older scores are reused."""
 
 _HALF = 0.5
@@ -42,7 +42,7 @@ def score(task: model.Task, prediction: str, example: model.Example) -> Score:
 
 
 def _score_number(scorer: model.NumberScorer, prediction: str, reference: str) -> Score:
-    found, expected = numbers.answer(prediction, scorer.marker), numbers.last_number(reference)
+    found, expected = number_answers.answer(prediction, scorer.marker), number_answers.last(reference)
     if found is None or expected is None:
         return UNPARSABLE
     tolerance = max(scorer.absolute_tolerance, scorer.relative_tolerance * abs(expected.value))
@@ -63,12 +63,16 @@ def _score_growth(scorer: model.GrowthScorer, prediction: str, reference: str) -
     if found is None or expected is None:
         return UNPARSABLE
     value = _HALF * (found.direction is not None and found.direction == expected.direction)
-    value += _HALF * _is_within(found.percent, expected.percent, scorer.tolerance_points)
+    value += _HALF * _is_size_right(found, expected, scorer.tolerance_points)
     return Score(value, parsed=True, parsed_value=str(found))
 
 
-def _is_within(found: Decimal | None, expected: Decimal | None, tolerance: Decimal) -> bool:
-    return found is not None and expected is not None and abs(found - expected) <= tolerance
+def _is_size_right(found: growth.Growth, expected: growth.Growth, tolerance: Decimal) -> bool:
+    """Where the answer names no direction, a rise and a fall of that size are equally near."""
+    if found.percent is None or expected.percent is None:
+        return False
+    wanted = abs(expected.percent) if found.direction is None else expected.percent
+    return abs(found.percent - wanted) <= tolerance
 
 
 def _shown(value: Decimal) -> str:

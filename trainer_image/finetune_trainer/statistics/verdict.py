@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from finetune_api.verdicts import Verdict, VerdictReason
+from finetune_trainer import figures
 from finetune_trainer.statistics import inference as inferences
 from finetune_trainer.statistics import sign_flip
 from finetune_trainer.statistics.inference import Inference
@@ -29,7 +30,7 @@ class Evidence:
     @property
     def interval(self) -> str:
         """The interval as people read it."""
-        return f"[{self.inference.low:+.3f}, {self.inference.high:+.3f}]"
+        return figures.interval(self.inference.low, self.inference.high)
 
 
 @dataclass(frozen=True)

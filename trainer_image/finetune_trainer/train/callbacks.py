@@ -1,4 +1,4 @@
-"""What happens between two steps: progress, checkpoints, the request to stop, and a look at the gradients."""
+"""What happens between two steps: progress, checkpoints, the request to stop, and a look at loss and gradients."""
 
 from __future__ import annotations
 
@@ -8,78 +8,172 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finetune_trainer.failures import NonFiniteLoss
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import STOP
 from finetune_trainer.train.checkpoints import Checkpoints
+from finetune_trainer.train.completion_trainer import CompletionTrainer, step_loss, step_losses
+from finetune_trainer.train.early_stopping import best_step
 from finetune_trainer.train.ledger import Ledger
+from finetune_trainer.train.loss_watch import LossWatch, Verdict
+from finetune_trainer.train.random_state import RandomState
+from finetune_trainer.train.validation import Validation
 
 
 class ReportProgress(TrainerCallback):  # type: ignore[misc]
-    """Says how far the training is, and writes down what it took so far whenever it says so."""
+    """Says how far the training is, and writes down what it took so far whenever it says so. One for the process,
+    since a training that is rolled back begins several times in it."""
 
     def __init__(self, reporter: Reporter, ledger: Ledger) -> None:
         self._reporter = reporter
         self._ledger = ledger
         self._began = 0.0
         self._tokens_before = 0
+        self._seconds_done = 0.0
+        self._tokens_done = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._began = time.monotonic()
-        self._tokens_before = int(state.num_input_tokens_seen)
+        self._began = time.monotonic() - self._seconds_done
+        self._tokens_before = int(state.num_input_tokens_seen) - self._tokens_done
+        self._ledger.training_begins()
         self._reporter.progress(state.global_step, state.max_steps)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        loss = kwargs["logs"].get("loss")
-        if loss is None:
+        entry = step_loss(kwargs["logs"], state.global_step)
+        if entry is None:
             return
-        seconds = time.monotonic() - self._began
-        tokens = int(state.num_input_tokens_seen) - self._tokens_before
-        self._ledger.learnt(tokens, seconds)
+        self._seconds_done = time.monotonic() - self._began
+        self._tokens_done = int(state.num_input_tokens_seen) - self._tokens_before
+        self._ledger.learnt(self._tokens_done, self._seconds_done)
         reported = self._reporter.progress(
-            state.global_step, state.max_steps, loss=loss, tokens_per_second=tokens / seconds
+            state.global_step,
+            state.max_steps,
+            loss=entry.loss,
+            tokens_per_second=self._tokens_done / self._seconds_done,
         )
         if reported:
             self._ledger.write()
 
 
-class CompleteCheckpoints(TrainerCallback):  # type: ignore[misc]
-    """Makes a checkpoint count once the Trainer has written all of it."""
+class SkipNonFiniteSteps(TrainerCallback):  # type: ignore[misc]
+    """One step with a gradient that is not finite would turn every weight into NaN. Without gradients, the optimizer
+    leaves weights and moments as they are."""
 
-    def __init__(self, checkpoints: Checkpoints) -> None:
-        self._checkpoints = checkpoints
+    def __init__(self, trainer: CompletionTrainer) -> None:
+        self._trainer = trainer
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._checkpoints.complete(state.global_step)
-
-
-class StopAtStepBoundary(TrainerCallback):  # type: ignore[misc]
-    """Ends the training with a checkpoint when the process was told to stop."""
-
-    def on_step_end(
+    def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
-        if STOP.requested:
-            control.should_save = True
-            control.should_training_stop = True
-        return control
-
-
-class RefuseNonFiniteGradients(TrainerCallback):  # type: ignore[misc]
-    """One step with a gradient that is not finite would turn every weight into NaN, and be logged as loss 0.0."""
+    ) -> None:
+        self._trainer.step_is_finite = True
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        gradients = [weight.grad for weight in kwargs["model"].parameters() if weight.grad is not None]
-        if not torch.isfinite(torch.stack([gradient.abs().sum() for gradient in gradients]).sum()):
-            raise NonFiniteLoss(non_finite_message("a gradient", state.global_step + 1))
+        is_finite = self._trainer.step_is_finite and gradients_are_finite(kwargs["model"])
+        # All processes leave out the same steps.
+        everywhere = self._trainer.accelerator.gather(torch.tensor([is_finite], device=args.device))
+        self._trainer.step_is_finite = bool(everywhere.all())
+        if not self._trainer.step_is_finite:
+            kwargs["optimizer"].zero_grad()
 
 
-def non_finite_message(what: str, step: int) -> str:
-    return (
-        f"{what} is not a finite number at step {step}: lower spec.training.learningRate, "
-        "and look for examples that are damaged or extremely long"
-    )
+class WatchLoss(TrainerCallback):  # type: ignore[misc]
+    """Ends a training that diverges, without a checkpoint of it; `verdict` and `watch` tell."""
+
+    def __init__(self, rollbacks: int, reporter: Reporter) -> None:
+        self.watch = LossWatch(rollbacks)
+        self.verdict = Verdict.CONTINUE
+        self._reporter = reporter
+
+    @property
+    def has_diverged(self) -> bool:
+        return self.verdict in (Verdict.ROLL_BACK, Verdict.FAIL)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.watch = LossWatch.after(step_losses(state.log_history), self.watch.rollbacks)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        entry = step_loss(kwargs["logs"], state.global_step)
+        if entry is None:
+            return control
+        self.verdict = self.watch.feed(entry)
+        if self.verdict is Verdict.SKIP:
+            self._reporter.problem(f"step {entry.step} was left out: its loss or a gradient is not finite")
+        if self.has_diverged:
+            control.should_save = False
+            control.should_training_stop = True
+        return control
+
+
+class LookAfterCheckpoints(TrainerCallback):  # type: ignore[misc]
+    """Writes the first one, validates each where the best one counts, and removes those that are no longer needed."""
+
+    def __init__(
+        self, trainer: CompletionTrainer, checkpoints: Checkpoints, validation: Validation, watch: WatchLoss
+    ) -> None:
+        self._trainer = trainer
+        self._checkpoints = checkpoints
+        self._validation = validation
+        self._watch = watch
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.global_step == 0 and self._checkpoints.of_step(0) is None:
+            self._trainer.save_start()
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        is_leaving = control.should_training_stop and state.global_step < state.max_steps
+        if self._validation.decides and not is_leaving:
+            self._validation.look(state.global_step)
+            control.should_training_stop |= self._validation.is_over
+        # While the last losses are suspect, the checkpoints of before are the good ones.
+        if self._watch.watch.suspect_since is None:
+            self._checkpoints.prune(best_step(self._validation.losses) if self._validation.decides else None)
+        return control
+
+
+class StopWithCheckpoint(TrainerCallback):  # type: ignore[misc]
+    """Ends the training with a checkpoint when the process was told to stop: after the step, or after the micro-batch
+    where a step has several; what the unfinished step had learnt is dropped, its random numbers are drawn again."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+        self._before_step: tuple[RandomState, int] | None = None
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._before_step = (RandomState.now(), state.num_input_tokens_seen)
+
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        if STOP.requested and self._before_step is not None:
+            random_state, state.num_input_tokens_seen = self._before_step
+            random_state.restore()
+            return self._stop(state, control)
+        return control
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        return self._stop(state, control) if STOP.requested else control
+
+    def _stop(self, state: TrainerState, control: TrainerControl) -> TrainerControl:
+        control.should_save = self._checkpoints.of_step(state.global_step) is None
+        control.should_training_stop = True
+        return control
+
+
+def gradients_are_finite(model: torch.nn.Module) -> bool:
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    return bool(torch.isfinite(torch.stack([gradient.abs().sum() for gradient in gradients]).sum()))

@@ -1,48 +1,187 @@
-"""Checkpoints on the artifacts volume. One counts only with its COMPLETE marker, which is written last."""
+"""Checkpoints on the artifacts volume: written aside, sealed, and renamed into their place.
+
+`<folder>/checkpoint-<step>` holds what transformers' Trainer writes, then `manifest.json` with the digests of these
+files, and `COMPLETE` last. Nothing of a checkpoint is believed that the manifest does not confirm.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune_trainer.artifacts import is_sealed, seal
+from pydantic import ValidationError
 
+from finetune_api.fields import WireModel
+from finetune_api.orders import COMPLETE_MARKER
+from finetune_trainer.artifacts import MANIFEST_FILE, fsync_path, replace_folder, write_durably
+from finetune_trainer.digests import digests_of_files, files_below
+from finetune_trainer.storage_errors import as_storage_failure
+
+POD_UID_VARIABLE = "FINETUNE_POD_UID"
+KEPT = 2
+"""The newest ones; the older of them is for the day on which the newer one turns out to be damaged."""
 _PREFIX = "checkpoint-"
 """As transformers' Trainer names them."""
+_UNFINISHED = ".unfinished"
+
+
+class Course(WireModel):
+    """How a training goes on from a checkpoint, besides what the Trainer keeps itself."""
+
+    rollbacks: int = 0
+    """How often it went back to a checkpoint, since it diverged."""
+    lr_scale: float = 1.0
+    """What is left of the learning rate. Loading the Trainer's own files would bring the old rate back."""
+
+    def slower(self) -> Course:
+        return Course(rollbacks=self.rollbacks + 1, lr_scale=self.lr_scale / 2)
+
+
+class CheckpointManifest(Course):
+    """The course that was taken to it, and what it holds."""
+
+    identity: str
+    """Whose it is: the digest of data, model and settings."""
+    step: int
+    pod_uid: str | None = None
+    """The pod that wrote it."""
+    files: dict[str, str]
+    """sha256 digest of each file, by its path in the checkpoint."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One that was found whole."""
+
+    path: Path
+    manifest: CheckpointManifest
+
+    @property
+    def step(self) -> int:
+        return self.manifest.step
+
+    @property
+    def course(self) -> Course:
+        return Course(rollbacks=self.manifest.rollbacks, lr_scale=self.manifest.lr_scale)
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one training."""
+    """The checkpoints of one training. `problem` hears of those that cannot be used."""
 
     folder: Path
     identity: str
+    problem: Callable[[str], object] = lambda message: None
 
-    def last(self) -> Path | None:
-        """The last complete checkpoint. Torn ones, and those of another training, are removed."""
-        whole = None
-        for checkpoint in sorted(self.folder.glob(f"{_PREFIX}*"), key=step_of, reverse=True):
-            if whole is None and is_sealed(checkpoint, self.identity):
-                whole = checkpoint
-            else:
-                shutil.rmtree(checkpoint, ignore_errors=True)
-        return whole
+    @property
+    def unfinished(self) -> Path:
+        """Where the Trainer writes them."""
+        return self.folder / _UNFINISHED
 
-    def complete(self, step: int) -> None:
-        """Marks a step's checkpoint as whole, and only then removes the earlier ones."""
-        newest = self.folder / f"{_PREFIX}{step}"
-        seal(newest, self.identity)
-        for checkpoint in self.folder.glob(f"{_PREFIX}*"):
-            if checkpoint != newest:
-                shutil.rmtree(checkpoint, ignore_errors=True)
+    def last(self) -> Checkpoint | None:
+        """The last whole checkpoint. Newer ones that are torn or another training's are removed."""
+        self.remove_unfinished()
+        for path in self._newest_first():
+            found = self._open(path)
+            if found is not None:
+                return found
+            shutil.rmtree(path, ignore_errors=True)
+        return None
+
+    def of_step(self, step: int) -> Checkpoint | None:
+        path = self._place(step)
+        return self._open(path) if path.is_dir() else None
+
+    def before(self, step: int) -> Checkpoint | None:
+        """The last whole one that was written before a step was taken."""
+        earlier = (self._open(path) for path in self._newest_first() if step_of(path) < step)
+        return next((found for found in earlier if found is not None), None)
+
+    @contextmanager
+    def writing(self, step: int, course: Course) -> Iterator[None]:
+        """Within, the Trainer writes a checkpoint; then it is sealed and gets its place. A volume that is full or
+        broken ends in an InfrastructureError, with the checkpoints that were there before."""
+        try:
+            yield
+            self._seal(step, course)
+        except Exception as error:
+            failure = as_storage_failure(error, self.folder)
+            self.remove_unfinished()
+            if failure is None:
+                raise
+            raise failure from error
+
+    def prune(self, also_keep: int | None) -> None:
+        """Removes all but the newest two and the given step's."""
+        for path in self._newest_first()[KEPT:]:
+            if step_of(path) != also_keep:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def roll_back(self, target: Checkpoint, course: Course) -> None:
+        """Makes an earlier checkpoint the last one, from which the training goes on in another course."""
+        for path in self._newest_first():
+            if step_of(path) > target.step:
+                shutil.rmtree(path, ignore_errors=True)
+        _write_manifest(target.path, target.manifest.model_copy(update=course.model_dump()))
 
     def what_is_kept(self) -> str:
-        """For people: where the next attempt goes on."""
-        last = self.last()
-        return "nothing had been learnt yet" if last is None else f"the checkpoint of step {step_of(last)} is kept"
+        """For people: where the next attempt goes on. After `last`, all that is in its place is whole."""
+        newest = max(map(step_of, self._newest_first()), default=0)
+        return f"the checkpoint of step {newest} is kept" if newest > 0 else "nothing had been learnt yet"
+
+    def remove_unfinished(self) -> None:
+        for leftover in (self.unfinished, *self.folder.glob(f".{_PREFIX}*")):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _seal(self, step: int, course: Course) -> None:
+        aside = self.unfinished / self._place(step).name
+        files = files_below(aside)
+        for path in (*files, *{path.parent for path in files}):
+            fsync_path(path)
+        manifest = CheckpointManifest(
+            identity=self.identity,
+            step=step,
+            **course.model_dump(),
+            pod_uid=os.environ.get(POD_UID_VARIABLE),
+            files=digests_of_files(aside, files),
+        )
+        _write_manifest(aside, manifest)
+        write_durably(aside / COMPLETE_MARKER, f"{self.identity}\n")
+        fsync_path(aside)
+        replace_folder(aside, self._place(step))
+
+    def _open(self, path: Path) -> Checkpoint | None:
+        """None, and a word to the user, where it is not whole or not ours."""
+        try:
+            manifest = CheckpointManifest.model_validate_json((path / MANIFEST_FILE).read_text())
+            is_whole = (path / COMPLETE_MARKER).is_file() and manifest.files == digests_of_files(
+                path, [path / name for name in manifest.files]
+            )
+        except (OSError, ValidationError):
+            is_whole = False
+        if not is_whole:
+            self.problem(f"{path.name} is not whole: it was torn or changed, and is not used")
+            return None
+        if manifest.identity != self.identity:
+            self.problem(f"{path.name} is another training's (its dataset, base model or settings differ): not used")
+            return None
+        return Checkpoint(path, manifest)
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob(f"{_PREFIX}*"), key=step_of, reverse=True)
+
+    def _place(self, step: int) -> Path:
+        return self.folder / f"{_PREFIX}{step}"
 
 
 def step_of(checkpoint: Path) -> int:
     number = checkpoint.name.removeprefix(_PREFIX)
     return int(number) if number.isdigit() else -1
+
+
+def _write_manifest(folder: Path, manifest: CheckpointManifest) -> None:
+    write_durably(folder / MANIFEST_FILE, manifest.model_dump_json(by_alias=True, indent=2) + "\n")

@@ -1,21 +1,31 @@
-"""trl's SFTTrainer, with a loss that a CPU can afford and that never passes off NaN as 0."""
+"""trl's SFTTrainer, with a loss that a CPU can afford, checkpoints that are whole, and no NaN passed off as 0."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.nn import functional
 from trl import SFTTrainer
 
-from finetune_trainer.failures import NonFiniteLoss
-from finetune_trainer.train.callbacks import non_finite_message
+from finetune_trainer.train.checkpoints import Checkpoints, Course
+from finetune_trainer.train.loss_watch import StepLoss
+from finetune_trainer.train.tokens import IGNORED
 
-_IGNORED = -100
+_LOSS, _LEFT_OUT = "loss", "left_out"
+"""Keys of the Trainer's log; a step has either."""
 
 
 class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
-    """Learns completions."""
+    """Learns completions. `course` is the one of the checkpoint that the training goes on from."""
+
+    def __init__(self, *args: Any, checkpoints: Checkpoints, course: Course, **kwargs: Any) -> None:
+        self._checkpoints = checkpoints
+        self._course = course
+        self.step_is_finite = True
+        super().__init__(*args, **kwargs)
 
     def compute_loss(
         self,
@@ -33,19 +43,75 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss):
-            # The Trainer would log the mean of earlier losses instead, and train on with weights that are all NaN.
-            raise NonFiniteLoss(non_finite_message("the loss", self.state.global_step + 1))
+        self.step_is_finite = self.step_is_finite and bool(torch.isfinite(loss))
         return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Of a step that is left out, the Trainer would log 0, or the mean of those micro-batches that were finite."""
+        if _LOSS in logs and not self.step_is_finite:
+            self._metrics["train"].clear()
+            logs = {name: value for name, value in logs.items() if name not in (_LOSS, "grad_norm")}
+            logs[_LEFT_OUT] = True
+        super().log(logs, start_time)
+
+    def save_start(self) -> None:
+        """A checkpoint of step 0, so that there is always one to go back to."""
+        self._save_checkpoint(self.model, None)
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        with self._checkpoints.writing(self.state.global_step, self._course):
+            super()._save_checkpoint(model, trial)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """The files bring back the learning rates that they were saved with; those that this trainer was made with
+        count, which are lower after a rollback."""
+        if self.lr_scheduler is None or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        rates = list(self.lr_scheduler.base_lrs)
+        super()._load_optimizer_and_scheduler(checkpoint)
+        self.lr_scheduler.base_lrs = rates
+        for group, rate, factor in zip(self.optimizer.param_groups, rates, self.lr_scheduler.lr_lambdas, strict=True):
+            group["initial_lr"] = rate
+            group["lr"] = rate * factor(self.lr_scheduler.last_epoch)
+        self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+
+def step_loss(logs: Mapping[str, Any], step: int) -> StepLoss | None:
+    """What a line of the Trainer's log says about a step; None when it is about something else."""
+    if _LEFT_OUT in logs:
+        return StepLoss(step, None)
+    return StepLoss(step, float(logs[_LOSS])) if _LOSS in logs else None
+
+
+def step_losses(log_history: list[dict[str, Any]]) -> tuple[StepLoss, ...]:
+    """Of every step that led to a state of the Trainer."""
+    found = (step_loss(line, int(line["step"])) for line in log_history)
+    return tuple(entry for entry in found if entry is not None)
 
 
 def completion_loss(model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[torch.Tensor, int]:
-    """Sum of the completions' losses and number of their tokens; logits are computed only where a label is."""
+    """Sum of the completions' losses and number of their tokens; logits are computed only where a label is, whether
+    the examples come in rows of their own or several in a row."""
     labels = inputs["labels"][:, 1:]
-    has_label = labels != _IGNORED
-    positions = has_label.any(dim=0).nonzero().flatten()
+    has_label = labels != IGNORED
     others = {name: value for name, value in inputs.items() if name != "labels"}
-    logits = model(**others, use_cache=False, logits_to_keep=positions).logits
-    kept = has_label[:, positions]
-    targets = labels[:, positions][kept]
-    return functional.cross_entropy(logits[kept].float(), targets, reduction="sum"), targets.numel()
+    with _only_where(has_label, getattr(model, "module", model).get_output_embeddings()):
+        logits = model(**others, use_cache=False).logits[0]
+    targets = labels[has_label]
+    return functional.cross_entropy(logits.float(), targets, reduction="sum"), targets.numel()
+
+
+@contextmanager
+def _only_where(has_label: torch.Tensor, output_layer: torch.nn.Module) -> Iterator[None]:
+    """Lets only the hidden states that predict a label through the output layer, as one row: (1, labels, hidden).
+    transformers' own logits_to_keep takes the same columns of every row, which in a batch are nearly all."""
+
+    def select(layer: torch.nn.Module, arguments: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (arguments[0][:, :-1][has_label][None],)
+
+    hook = output_layer.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -8,6 +8,8 @@ from peft import LoraConfig
 from trl import SFTConfig
 
 from finetune_api.finetunejob import Lora, Training
+from finetune_api.planning import TrainingPlan
+from finetune_api.quantization import Precision
 from finetune_trainer.target_modules import ALL_LINEAR
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.portions import Portions
@@ -17,15 +19,17 @@ WARM_UP = 0.05
 LARGEST_GRADIENT_NORM = 1.0
 
 
-def sft_config(training: Training, portions: Portions, device: Device, folder: Path) -> SFTConfig:
-    """Settings of the training loop; checkpoints go to `folder`."""
+def sft_config(
+    training: Training, plan: TrainingPlan, portions: Portions, device: Device, folder: Path, lr_scale: float = 1.0
+) -> SFTConfig:
+    """Settings of the training loop; checkpoints go to `folder`. `lr_scale` is what rollbacks left of the rate."""
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=training.epochs,
         per_device_train_batch_size=portions.micro_batch_size,
         per_device_eval_batch_size=portions.micro_batch_size,
         gradient_accumulation_steps=portions.accumulation,
-        learning_rate=float(training.learning_rate),
+        learning_rate=float(training.learning_rate) * lr_scale,
         lr_scheduler_type="cosine",
         warmup_steps=WARM_UP,
         max_grad_norm=LARGEST_GRADIENT_NORM,
@@ -33,18 +37,23 @@ def sft_config(training: Training, portions: Portions, device: Device, folder: P
         # The examples come as tokens and labels, already cut: one tokenization for prepare, train and evaluate.
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
+        # The rows are filled already; trl then tells the examples in a row apart by their positions, and passes no
+        # attention mask: one of all ones would let them see each other.
+        packing=plan.packing,
+        packing_strategy="bfd",
+        eval_packing=False,
         # Every step's loss is kept with the checkpoint.
         logging_strategy="steps",
         logging_steps=1,
-        include_num_input_tokens_seen="non_padding",
+        # Packed rows come without padding, and without the mask that would tell it.
+        include_num_input_tokens_seen="all" if plan.packing else "non_padding",
         save_strategy="steps",
         save_steps=training.checkpoint_every_steps,
         eval_strategy="no",
         # On a GPU the adapter's 32-bit weights compute in bfloat16; a CPU gains nothing by that.
-        bf16=device.is_gpu,
-        # Trades a third of the speed for memory, which a CPU has enough of.
-        activation_checkpointing=device.is_gpu,
-        gradient_checkpointing=device.is_gpu,
+        bf16=device.is_gpu and plan.precision is Precision.BFLOAT16,
+        activation_checkpointing=portions.activation_checkpointing,
+        gradient_checkpointing=portions.activation_checkpointing,
         use_cpu=not device.is_gpu,
         dataloader_pin_memory=device.is_gpu,
         disable_tqdm=True,
@@ -60,6 +69,8 @@ def lora_config(lora: Lora) -> LoraConfig:
         lora_alpha=lora.alpha,
         lora_dropout=float(lora.dropout),
         target_modules=ALL_LINEAR if targets == [ALL_LINEAR] else targets,
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
         bias="none",
         task_type="CAUSAL_LM",
     )

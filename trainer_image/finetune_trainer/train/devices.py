@@ -33,6 +33,11 @@ class Device:
         properties = torch.cuda.get_device_properties(self.name)
         return f"{properties.pci_domain_id:08x}:{properties.pci_bus_id:02x}:{properties.pci_device_id:02x}.0"
 
+    def settle(self) -> None:
+        """Waits until the GPU has done all that it was given."""
+        if self.is_gpu:
+            torch.cuda.synchronize(self.name)
+
     def peak_memory_bytes(self) -> int:
         """Most memory in use so far: what was reserved on the GPU, or the process's own."""
         if self.is_gpu:

@@ -1,53 +1,30 @@
-"""Loads the model, attaches the adapter, and learns."""
+"""Learns from the last checkpoint on; goes back and learns slower where that diverges."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerFast, PrinterCallback
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
 
-from finetune_api.orders import TrainOrder
-from finetune_api.results import PrepareTrainingResult
 from finetune_trainer.failures import NonFiniteLoss, StoppedError
-from finetune_trainer.prepare_training import TRAIN_FILE, VALIDATION_FILE
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import STOP
-from finetune_trainer.tokenization import TOKENIZER_FILE, Tokenizer
-from finetune_trainer.train.callbacks import (
-    CompleteCheckpoints,
-    RefuseNonFiniteGradients,
-    ReportProgress,
-    StopAtStepBoundary,
-)
-from finetune_trainer.train.checkpoints import Checkpoints, step_of
-from finetune_trainer.train.completion_trainer import CompletionTrainer
-from finetune_trainer.train.configuration import lora_config, sft_config
-from finetune_trainer.train.devices import Device
-from finetune_trainer.train.examples import read_examples
+from finetune_trainer.train.assignment import Assignment
+from finetune_trainer.train.callbacks import ReportProgress, WatchLoss
+from finetune_trainer.train.checkpoints import Checkpoint, Checkpoints, Course
+from finetune_trainer.train.completion_trainer import CompletionTrainer, step_losses
+from finetune_trainer.train.early_stopping import best_step
 from finetune_trainer.train.ledger import Ledger
-from finetune_trainer.train.memory import learning_fits, loading_fits
-from finetune_trainer.train.model import load_base_model
-from finetune_trainer.train.portions import Portions
-from finetune_trainer.train.validation import validation_loss
+from finetune_trainer.train.loss_watch import StepLoss, Verdict
+from finetune_trainer.train.memory import learning_fits, loading_fits, release_memory
+from finetune_trainer.train.setup import Setup, set_up
+from finetune_trainer.train.validation import Validation
 
 _LAST_LOSSES = 10
 """The final loss is a mean, since the loss of one step says more about its examples than about the model."""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """All that is decided before the model is loaded."""
-
-    order: TrainOrder
-    prepared: PrepareTrainingResult
-    prepared_folder: Path
-    model_folder: Path
-    checkpoints: Checkpoints
-    portions: Portions
-    device: Device
 
 
 @dataclass(frozen=True)
@@ -55,79 +32,138 @@ class Learnt:
     """A model with its trained adapter, and how it came about."""
 
     model: Any
-    losses: tuple[float, ...]
-    """Loss of every step, over all attempts."""
-    validation_loss: float | None
+    steps: tuple[StepLoss, ...]
+    """Every step, over all attempts; without those that a rollback took back."""
+    validation_losses: tuple[float | None, float | None]
+    """Before the first step and at the end; None when no examples are held out."""
+    course: Course
+    best_step: int | None
+    """The step whose weights these are, where the validation loss decided."""
+    stopped_early: bool
 
     @property
     def final_loss(self) -> float:
-        last = self.losses[-_LAST_LOSSES:]
+        last = [entry.loss for entry in self.steps if entry.loss is not None][-_LAST_LOSSES:]
         return sum(last) / len(last)
+
+    @property
+    def skipped_steps(self) -> int:
+        return sum(entry.loss is None for entry in self.steps)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A training that was ended, since it no longer learnt."""
+
+    since: int
+    """The first bad step."""
+    what: str
+    course: Course
+    is_hopeless: bool
 
 
 def learn(assignment: Assignment, ledger: Ledger, reporter: Reporter) -> Learnt:
     """Trains from the last complete checkpoint, or from the start, to the last step."""
-    checkpoints = assignment.checkpoints
+    progress = ReportProgress(reporter, ledger)
+    while True:
+        outcome = _go_on(assignment, progress, reporter)
+        if isinstance(outcome, Learnt):
+            return outcome
+        _roll_back(outcome, assignment, reporter)
+
+
+def _go_on(assignment: Assignment, progress: ReportProgress, reporter: Reporter) -> Learnt | Divergence:
+    checkpoints, device = assignment.checkpoints, assignment.device
     last = checkpoints.last()
-    STOP.raise_if_requested(checkpoints.what_is_kept())
-    with loading_fits(assignment.device):
+    release_memory(device)
+    with STOP.at_once(checkpoints.what_is_kept()), loading_fits(device):
         reporter.stage("loading the base model")
-        trainer = _make_trainer(assignment, ledger, reporter)
-    STOP.raise_if_requested(checkpoints.what_is_kept())
-    with learning_fits(assignment.device, assignment.portions, checkpoints.folder):
-        reporter.stage("training" if last is None else f"training on from step {step_of(last)}")
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-        _raise_if_stopped_early(trainer)
-        _check_adapter(trainer.model)
-        held_out_loss = validation_loss(trainer, reporter, checkpoints.what_is_kept())
-    return Learnt(trainer.model, _losses(trainer), held_out_loss)
+        setup = set_up(assignment, last, progress, reporter)
+    with learning_fits(device, assignment.portions, assignment.longest, checkpoints.folder):
+        return _train(setup, last, assignment, reporter)
 
 
-def _make_trainer(assignment: Assignment, ledger: Ledger, reporter: Reporter) -> CompletionTrainer:
-    order, plan = assignment.order, assignment.prepared.plan
-    tokenizer = Tokenizer.load(assignment.model_folder)
-    length = order.training.sequence_length
-    trainer = CompletionTrainer(
-        model=load_base_model(assignment.model_folder, plan.quantization, plan.precision, assignment.device),
-        args=sft_config(order.training, assignment.portions, assignment.device, assignment.checkpoints.folder),
-        train_dataset=read_examples(assignment.prepared_folder / TRAIN_FILE, tokenizer, length),
-        eval_dataset=read_examples(assignment.prepared_folder / VALIDATION_FILE, tokenizer, length),
-        processing_class=_for_trainer(tokenizer, assignment.model_folder),
-        peft_config=lora_config(order.lora),
-        callbacks=[
-            ReportProgress(reporter, ledger),
-            RefuseNonFiniteGradients(),
-            StopAtStepBoundary(),
-            CompleteCheckpoints(assignment.checkpoints),
-        ],
-    )
-    # It prints Python dictionaries to stdout, where our events go.
-    trainer.remove_callback(PrinterCallback)
-    _widen_adapter(trainer.model)
-    return trainer
-
-
-def _for_trainer(tokenizer: Tokenizer, folder: Path) -> PreTrainedTokenizerFast:
-    """The trainer pads with it and saves it with its checkpoints; it encodes nothing."""
-    return PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / TOKENIZER_FILE),
-        pad_token=tokenizer.padding_token,
-        eos_token=tokenizer.end_token or tokenizer.padding_token,
+def _train(setup: Setup, last: Checkpoint | None, assignment: Assignment, reporter: Reporter) -> Learnt | Divergence:
+    trainer, validation = setup.trainer, setup.validation
+    course = Course() if last is None else last.course
+    if last is not None:
+        _load(last, trainer)
+    assignment.curves.begin(trainer.state.global_step)
+    validation.catch_up(trainer.state.global_step)
+    if not validation.is_over:
+        _take_steps(trainer, last, reporter)
+        if setup.watch.has_diverged:
+            return _divergence(setup.watch, course)
+        _raise_if_stopped_early(trainer, validation)
+    best = _take_best(trainer, validation, assignment.checkpoints) if validation.decides else None
+    _check_adapter(trainer.model)
+    loss = validation.look(best or trainer.state.global_step)
+    return Learnt(
+        model=trainer.model,
+        steps=_steps(trainer),
+        validation_losses=(validation.losses.get(0), loss),
+        course=course,
+        best_step=best,
+        stopped_early=trainer.state.global_step < trainer.state.max_steps,
     )
 
 
-def _widen_adapter(model: torch.nn.Module) -> None:
-    """trl keeps the adapter of a quantized model in bfloat16, where small updates round away (at a learning rate of
-    2e-5 the loss stays at 5.91 instead of 5.73)."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
+def _take_steps(trainer: CompletionTrainer, last: Checkpoint | None, reporter: Reporter) -> None:
+    step = trainer.state.global_step
+    reporter.stage(f"training on from step {step}" if step else "training")
+    trainer.train(resume_from_checkpoint=None if last is None else str(last.path))
 
 
-def _raise_if_stopped_early(trainer: CompletionTrainer) -> None:
+def _roll_back(divergence: Divergence, assignment: Assignment, reporter: Reporter) -> None:
+    rate = float(assignment.order.training.learning_rate)
+    if divergence.is_hopeless:
+        raise NonFiniteLoss(
+            f"{divergence.what}, and so after {divergence.course.rollbacks} rollbacks, at a learning rate of "
+            f"{rate * divergence.course.lr_scale:g}: lower spec.training.learningRate, and look for examples that are "
+            "damaged or extremely long"
+        )
+    checkpoints, course = assignment.checkpoints, divergence.course.slower()
+    target = checkpoints.before(divergence.since)
+    if target is None:
+        raise NonFiniteLoss(f"{divergence.what}, and no earlier checkpoint is whole: lower spec.training.learningRate")
+    checkpoints.roll_back(target, course)
+    reporter.problem(
+        f"{divergence.what}; going back to step {target.step} with half the learning rate, {rate * course.lr_scale:g}"
+    )
+
+
+def _load(checkpoint: Checkpoint, trainer: CompletionTrainer) -> None:
+    """Weights and history; the Trainer loads the rest when it goes on."""
+    _load_adapter(checkpoint, trainer.model)
+    trainer.state = TrainerState.load_from_json(str(checkpoint.path / TRAINER_STATE_NAME))
+
+
+def _load_adapter(checkpoint: Checkpoint, model: Any) -> None:
+    model.load_adapter(str(checkpoint.path), model.active_adapter, is_trainable=True)
+
+
+def _take_best(trainer: CompletionTrainer, validation: Validation, checkpoints: Checkpoints) -> int | None:
+    """Gives the model the weights of the best checkpoint that is still whole."""
+    losses = dict(validation.losses)
+    while (step := best_step(losses)) is not None:
+        found = checkpoints.of_step(step)
+        if found is not None:
+            _load_adapter(found, trainer.model)
+            return step
+        del losses[step]
+    return None
+
+
+def _divergence(watch: WatchLoss, course: Course) -> Divergence:
+    since = watch.watch.suspect_since
+    assert since is not None
+    return Divergence(since, watch.watch.describe(), course, watch.verdict is Verdict.FAIL)
+
+
+def _raise_if_stopped_early(trainer: CompletionTrainer, validation: Validation) -> None:
     """`train()` returns as if all were done when a callback ends it."""
     step, steps = trainer.state.global_step, trainer.state.max_steps
-    if step < steps:
+    if step < steps and not validation.is_over:
         raise StoppedError(
             f"stopped as told after step {step} of {steps}; the checkpoint of step {step} is saved, "
             "and the training goes on from there"
@@ -140,5 +176,11 @@ def _check_adapter(model: torch.nn.Module) -> None:
             raise NonFiniteLoss(f"the adapter's weight {name} is not finite: lower spec.training.learningRate")
 
 
-def _losses(trainer: CompletionTrainer) -> tuple[float, ...]:
-    return tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
+def _steps(trainer: CompletionTrainer) -> tuple[StepLoss, ...]:
+    steps = step_losses(trainer.state.log_history)
+    if all(entry.loss is None for entry in steps):
+        raise NonFiniteLoss(
+            f"none of the {len(steps)} steps had a finite loss and gradient: look for examples that are damaged or "
+            "extremely long, and for damaged weights of the base model"
+        )
+    return steps

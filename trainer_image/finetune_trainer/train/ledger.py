@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from finetune_api.exit_codes import ExitCode
+from finetune_api.guard import GuardReport
 from finetune_trainer.artifacts import write_durably
+from finetune_trainer.failures import TrainerFailure
 from finetune_trainer.timestamps import utc_now
-from finetune_trainer.train.energy import EnergyMeter, NoMeter
+from finetune_trainer.train.usage import Usage
 
 LEDGER_FILE = "attempts.json"
+JOULES_PER_KILOWATT_HOUR = 3.6e6
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    GOING_ON = "GoingOn"
+    """Of an earlier attempt: it was killed before it could say."""
+    FINISHED = "Finished"
+    KEPT = "Kept"
+    """Stopped or paused, with what it had learnt in a checkpoint."""
+    FAILED = "Failed"
 
 
 class Attempt(BaseModel):
@@ -23,11 +40,35 @@ class Attempt(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     started: str
+    outcome: Outcome = Outcome.GOING_ON
     seconds: float = 0.0
     training_seconds: float = 0.0
     tokens: int = 0
-    energy_joules: float | None = None
+    energy_joules: dict[str, float] = {}
+    """By the GPU's UUID."""
+    energy_note: str | None = None
+    """Why these joules are not the attempt's energy, when they are not."""
+    training_joules: float | None = None
+    """Of `training_seconds`."""
+    gpu_product: str | None = None
     peak_memory_bytes: int = 0
+    rested_seconds: float = 0.0
+    is_paused: bool = False
+    highest_celsius: float | None = None
+    highest_mean_watts: float | None = None
+
+    @property
+    def joules(self) -> float:
+        return sum(self.energy_joules.values())
+
+    def take(self, usage: Usage) -> None:
+        self.energy_joules = dict(usage.joules)
+        self.energy_note = usage.energy_note
+        self.gpu_product = usage.product
+        self.rested_seconds = round(usage.rested_seconds, 3)
+        self.is_paused = usage.is_paused
+        self.highest_celsius = usage.highest_celsius
+        self.highest_mean_watts = usage.highest_mean_watts
 
 
 class _Attempts(BaseModel):
@@ -35,16 +76,21 @@ class _Attempts(BaseModel):
 
 
 class Ledger:
-    """All attempts, of which the last is going on. Leaving the `with` block writes it down, however it is left."""
+    """All attempts, of which the last is going on. Leaving the `with` block writes it down, however it is left.
+
+    `write` may be called from another thread.
+    """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = folder / LEDGER_FILE
         self._clock = clock
         self._began = clock()
-        self._attempts = _read(self._path)
-        self._attempts.append(Attempt(started=utc_now()))
-        self._meter: EnergyMeter | NoMeter | None = None
+        self._lock = threading.Lock()
+        self._earlier = _read(self._path)
+        self._current = Attempt(started=utc_now())
+        self._usage: Callable[[], Usage] = Usage
         self._peak_memory: Callable[[], int] = lambda: 0
+        self._joules_before_training: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +98,7 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._current.outcome = _outcome(error)
         try:
             self.write()
         except OSError:
@@ -59,23 +106,35 @@ class Ledger:
             if error is None:
                 raise
 
-    def measure(self, meter: EnergyMeter | NoMeter, peak_memory: Callable[[], int]) -> None:
+    def measure(self, usage: Callable[[], Usage], peak_memory: Callable[[], int]) -> None:
         """From here on a device is in use."""
-        self._meter = meter
+        self._usage = usage
         self._peak_memory = peak_memory
+
+    def training_begins(self) -> None:
+        """What is drawn from here on is drawn for learning; what was drawn before, for loading."""
+        self._joules_before_training = sum(self._usage().joules.values())
 
     def learnt(self, tokens: int, training_seconds: float) -> None:
         """So much was learnt in this attempt so far."""
-        self._attempts[-1].tokens = tokens
-        self._attempts[-1].training_seconds = training_seconds
+        usage = self._usage()
+        self._current.tokens = tokens
+        self._current.training_seconds = training_seconds
+        if usage.energy_note is None and usage.joules and self._joules_before_training is not None:
+            self._current.training_joules = sum(usage.joules.values()) - self._joules_before_training
 
     def write(self) -> None:
-        current = self._attempts[-1]
-        current.seconds = round(self._clock() - self._began, 3)
-        current.peak_memory_bytes = self._peak_memory()
-        current.energy_joules = None if self._meter is None else self._meter.joules()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(self._path, _Attempts(attempts=self._attempts).model_dump_json(indent=2) + "\n")
+        """Durably, so that an attempt that is killed counts with what it had used by then."""
+        with self._lock:
+            self._current.seconds = round(self._clock() - self._began, 3)
+            self._current.peak_memory_bytes = self._peak_memory()
+            self._current.take(self._usage())
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_durably(self._path, _Attempts(attempts=self._attempts).model_dump_json(indent=2) + "\n")
+
+    @property
+    def _attempts(self) -> list[Attempt]:
+        return [*self._earlier, self._current]
 
     @property
     def hours(self) -> float:
@@ -92,17 +151,81 @@ class Ledger:
 
     @property
     def energy_kilowatt_hours(self) -> float | None:
-        """None when it was not measured in every attempt that computed."""
-        joules = [attempt.energy_joules for attempt in self._attempts if attempt.tokens]
-        measured = [value for value in joules if value is not None]
-        return sum(measured) / 3.6e6 if measured and len(measured) == len(joules) else None
+        """Of all attempts that did not fail; None when it was not measured in each of them that computed."""
+        if self.energy_note is not None:
+            return None
+        return _kilowatt_hours(self._that_counted)
 
     @property
     def energy_note(self) -> str | None:
-        if self.energy_kilowatt_hours is not None:
-            return None
-        note = None if self._meter is None else self._meter.note
-        return note or "not measured in every attempt"
+        """Why there is no figure, when there is none."""
+        if self._current.energy_note is not None:
+            return self._current.energy_note
+        computed = [attempt for attempt in self._that_counted if attempt.tokens]
+        if any(attempt.energy_note or not attempt.energy_joules for attempt in computed):
+            return "not measured in every attempt"
+        return None if any(attempt.energy_joules for attempt in self._that_counted) else "not measured"
+
+    @property
+    def failed_kilowatt_hours(self) -> float | None:
+        """Of the attempts that failed, up to the last time that it was written down; None when there were none, or
+        where it was not measured."""
+        failed = [attempt for attempt in self._earlier if _has_failed(attempt)]
+        measured = [attempt for attempt in failed if attempt.energy_joules and not _is_others(attempt)]
+        return _kilowatt_hours(measured) if measured else None
+
+    @property
+    def mean_watts(self) -> float | None:
+        """Of all GPUs together while they trained, rests of the guard included; None where it was not measured."""
+        measured = [attempt for attempt in self._attempts if attempt.training_joules is not None]
+        seconds = sum(attempt.training_seconds for attempt in measured)
+        return sum(attempt.training_joules or 0.0 for attempt in measured) / seconds if seconds else None
+
+    @property
+    def gpu_product(self) -> str | None:
+        return self._current.gpu_product
+
+    @property
+    def rested_seconds_before(self) -> float:
+        """Time that the guard took from earlier attempts."""
+        return sum(attempt.rested_seconds for attempt in self._earlier)
+
+    def guard_report(self) -> GuardReport:
+        return GuardReport(
+            throttled_seconds=f"{sum(attempt.rested_seconds for attempt in self._attempts):.1f}",
+            pauses=sum(attempt.is_paused for attempt in self._attempts),
+            highest_temperature_celsius=_highest(attempt.highest_celsius for attempt in self._attempts),
+            highest_mean_watts=_highest(attempt.highest_mean_watts for attempt in self._attempts),
+        )
+
+    @property
+    def _that_counted(self) -> list[Attempt]:
+        return [*(attempt for attempt in self._earlier if not _has_failed(attempt)), self._current]
+
+
+def _has_failed(attempt: Attempt) -> bool:
+    return attempt.outcome in (Outcome.FAILED, Outcome.GOING_ON)
+
+
+def _is_others(attempt: Attempt) -> bool:
+    """What was counted may have been drawn by other work."""
+    return attempt.energy_note is not None and attempt.energy_note.startswith("not attributable")
+
+
+def _kilowatt_hours(attempts: Iterable[Attempt]) -> float:
+    return sum(attempt.joules for attempt in attempts) / JOULES_PER_KILOWATT_HOUR
+
+
+def _highest(values: Iterable[float | None]) -> str | None:
+    known = [value for value in values if value is not None]
+    return f"{max(known):.1f}" if known else None
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    if error is None:
+        return Outcome.FINISHED
+    keeps = isinstance(error, TrainerFailure) and error.exit_code in (ExitCode.STOPPED, ExitCode.OVERHEATED)
+    return Outcome.KEPT if keeps else Outcome.FAILED
 
 
 def _read(path: Path) -> list[Attempt]:

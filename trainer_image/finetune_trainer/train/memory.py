@@ -1,7 +1,8 @@
-"""Running out of memory: the next attempt takes half as many examples at once, or the user has to choose otherwise."""
+"""Running out of memory: the next attempt takes smaller portions, or the user has to choose otherwise."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from finetune_api.conditions import Reason
 from finetune_trainer.failures import InfrastructureError, MemoryExhausted, UserError
 from finetune_trainer.train.devices import Device
-from finetune_trainer.train.portions import Portions, remember_smaller
+from finetune_trainer.train.portions import Portions, next_smaller, remember
 
 _WORDS = ("DefaultCPUAllocator", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "not enough memory")
 
@@ -48,21 +49,43 @@ def loading_fits(device: Device, remedies: Remedies = TRAINING) -> Iterator[None
 
 
 @contextmanager
-def learning_fits(device: Device, portions: Portions, folder: Path) -> Iterator[None]:
-    """While the model learns: remembers smaller portions for the next attempt."""
+def learning_fits(device: Device, portions: Portions, longest: int, folder: Path) -> Iterator[None]:
+    """While the model learns: remembers smaller portions for the next attempt. `longest` is the longest example."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             _raise_device_failure(error)
             raise
-        smaller = remember_smaller(portions, folder)
+        smaller = next_smaller(portions, longest)
         if smaller is None:
             raise too_large(device.is_gpu, "not even one example at a time fits", TRAINING) from error
-        raise MemoryExhausted(
-            f"{portions.micro_batch_size} examples at once do not fit into memory; the next attempt takes {smaller} "
-            f"at once, {portions.micro_batch_size * portions.accumulation} a step as before, from the last checkpoint"
-        ) from error
+        remember(smaller, folder)
+        raise MemoryExhausted(_what_follows(portions, smaller)) from error
+
+
+def _what_follows(portions: Portions, smaller: Portions) -> str:
+    if smaller.pack_length != portions.pack_length:
+        return (
+            f"a row of {portions.pack_length} tokens does not fit into memory; the next attempt fills rows of "
+            f"{smaller.pack_length}, {smaller.rows_per_step} a step. These are other steps, so it starts anew"
+        )
+    if smaller.activation_checkpointing != portions.activation_checkpointing:
+        return (
+            "one example at a time does not fit into memory; the next attempt computes activations twice instead of "
+            "keeping them (activation checkpointing), and goes on from the last checkpoint"
+        )
+    return (
+        f"{portions.micro_batch_size} examples at once do not fit into memory; the next attempt takes "
+        f"{smaller.micro_batch_size} at once, {smaller.rows_per_step} a step as before, from the last checkpoint"
+    )
+
+
+def release_memory(device: Device) -> None:
+    """Frees what a model that is no longer used held, before another one is loaded."""
+    gc.collect()
+    if device.is_gpu:
+        torch.cuda.empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

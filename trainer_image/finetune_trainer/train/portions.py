@@ -1,48 +1,103 @@
-"""How many examples go through the model at once. Running out of memory halves that; a step stays the same."""
+"""How the work of a step is cut up. Running out of memory makes the pieces smaller; a step stays the same."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from finetune_api.fields import WireModel
 from finetune_api.finetunejob import Training
 from finetune_api.planning import TrainingPlan
 from finetune_trainer.artifacts import write_durably
 from finetune_trainer.planning import largest_divisor
 
-_LIMIT_FILE = "micro-batch-limit.json"
-_LIMIT_KEY = "microBatchSize"
+FIT_FILE = "fit.json"
 
 
-@dataclass(frozen=True)
-class Portions:
-    """micro_batch_size x accumulation = examples a step."""
+class Portions(WireModel):
+    """What goes through the model at once, and what is kept of it for the backward pass."""
 
     micro_batch_size: int
+    """Rows that go through the model at once."""
     accumulation: int
+    """Micro-batches a step."""
+    activation_checkpointing: bool = False
+    """Whether activations are computed twice instead of being kept."""
+    pack_length: int | None = None
+    """Tokens of a packed row; None where a row holds one example."""
+
+    @property
+    def rows_per_step(self) -> int:
+        return self.micro_batch_size * self.accumulation
+
+    def within(self, limit: Portions) -> Portions:
+        """These portions, or smaller ones where an earlier attempt found that only smaller ones fit. Half as long
+        rows are twice as many a step, which then holds as many examples as before."""
+        rows, pack_length = self.rows_per_step, self.pack_length
+        if pack_length is not None and limit.pack_length is not None and limit.pack_length < pack_length:
+            rows, pack_length = rows * pack_length // limit.pack_length, limit.pack_length
+        micro_batch_size = largest_divisor(rows, min(self.micro_batch_size, limit.micro_batch_size))
+        return Portions(
+            micro_batch_size=micro_batch_size,
+            accumulation=rows // micro_batch_size,
+            activation_checkpointing=self.activation_checkpointing or limit.activation_checkpointing,
+            pack_length=pack_length,
+        )
 
 
 def portions_for(training: Training, plan: TrainingPlan, folder: Path) -> Portions:
     """The order's portions or else the plan's, within what an earlier attempt found to fit."""
-    wanted = training.micro_batch_size or plan.micro_batch_size
-    effective = training.effective_batch_size
-    micro_batch_size = largest_divisor(effective, min(wanted, _read_limit(folder) or wanted))
-    return Portions(micro_batch_size, effective // micro_batch_size)
+    rows = plan.rows_per_step or training.effective_batch_size
+    micro_batch_size = largest_divisor(rows, training.micro_batch_size or plan.micro_batch_size)
+    pinned = training.activation_checkpointing
+    planned = Portions(
+        micro_batch_size=micro_batch_size,
+        accumulation=rows // micro_batch_size,
+        activation_checkpointing=plan.activation_checkpointing if pinned is None else pinned,
+        pack_length=training.sequence_length if plan.packing else None,
+    )
+    limit = _read(folder)
+    return planned if limit is None else planned.within(limit)
+
+
+def next_smaller(portions: Portions, longest: int) -> Portions | None:
+    """What to try after these did not fit; None when nothing is left. `longest` is the longest example in tokens:
+    a packed row gets no shorter than that, so that nothing is cut that the plan did not cut."""
+    if portions.micro_batch_size > 1:
+        return _with_micro_batch(portions, portions.micro_batch_size // 2)
+    if not portions.activation_checkpointing:
+        return portions.model_copy(update={"activation_checkpointing": True})
+    if portions.pack_length is not None and portions.pack_length // 2 >= longest:
+        return portions.model_copy(
+            update={"pack_length": portions.pack_length // 2, "accumulation": portions.accumulation * 2}
+        )
+    return None
+
+
+def remember(portions: Portions, folder: Path) -> None:
+    """The next attempts take no larger ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(folder / FIT_FILE, portions.model_dump_json(by_alias=True) + "\n")
 
 
 def remember_smaller(portions: Portions, folder: Path) -> int | None:
-    """Halves the portions for the next attempt; None when there is nothing left to halve."""
+    """Has the next attempts take half as many rows at once; None when it is one already."""
     if portions.micro_batch_size == 1:
         return None
-    smaller = portions.micro_batch_size // 2
-    folder.mkdir(parents=True, exist_ok=True)
-    write_durably(folder / _LIMIT_FILE, json.dumps({_LIMIT_KEY: smaller}) + "\n")
-    return smaller
+    smaller = _with_micro_batch(portions, portions.micro_batch_size // 2)
+    remember(smaller, folder)
+    return smaller.micro_batch_size
 
 
-def _read_limit(folder: Path) -> int | None:
+def _with_micro_batch(portions: Portions, limit: int) -> Portions:
+    rows = portions.rows_per_step
+    micro_batch_size = largest_divisor(rows, limit)
+    return portions.model_copy(update={"micro_batch_size": micro_batch_size, "accumulation": rows // micro_batch_size})
+
+
+def _read(folder: Path) -> Portions | None:
     try:
-        return int(json.loads((folder / _LIMIT_FILE).read_text())[_LIMIT_KEY])
-    except (OSError, ValueError, KeyError, TypeError):
+        return Portions.model_validate_json((folder / FIT_FILE).read_text())
+    except (OSError, ValidationError):
         return None

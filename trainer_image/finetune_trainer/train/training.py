@@ -17,36 +17,49 @@ from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_folder
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.timestamps import utc_now
+from finetune_trainer.train.assignment import Assignment
 from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.devices import choose_device
-from finetune_trainer.train.energy import meter_for
-from finetune_trainer.train.learning import Assignment, Learnt, learn
+from finetune_trainer.train.export import ADAPTER_FOLDER, MERGED_FOLDER, export_merged
+from finetune_trainer.train.guard.opening import watching
+from finetune_trainer.train.learning import Learnt, learn
 from finetune_trainer.train.ledger import Ledger
-from finetune_trainer.train.portions import portions_for
+from finetune_trainer.train.loss_watch import StepLoss
+from finetune_trainer.train.merging import Difference
+from finetune_trainer.train.model_card import CARD_FILE, adapter_card
+from finetune_trainer.train.portions import Portions, portions_for
+from finetune_trainer.train.tracking.curves import curves_of
+from finetune_trainer.train.validation import perplexity
 
-ADAPTER_FOLDER = "adapter"
 LOSSES_FILE = "losses.jsonl"
-_MODEL_CARD = "README.md"
 
 
 def train(
     order: TrainOrder, prepared: PrepareTrainingResult, identity: str, checkpoints_folder: Path, reporter: Reporter
 ) -> TrainResult:
     """Learns from the last checkpoint on, and leaves the adapter in the step's folder."""
-    with Ledger(checkpoints_folder) as ledger:
+    with curves_of(order, prepared, identity, reporter) as curves, Ledger(checkpoints_folder) as ledger:
         device = choose_device(order.gpus)
-        ledger.measure(meter_for(device.bus_id), device.peak_memory_bytes)
-        assignment = Assignment(
-            order=order,
-            prepared=prepared,
-            prepared_folder=Path(order.directory) / Step.PREPARE,
-            model_folder=_unchanged_base_model(order, prepared, reporter),
-            checkpoints=Checkpoints(checkpoints_folder, identity),
-            portions=portions_for(order.training, prepared.plan, checkpoints_folder),
-            device=device,
-        )
-        learnt = learn(assignment, ledger, reporter)
-        return _write(order, identity, learnt, ledger, reporter)
+        portions = portions_for(order.training, prepared.plan, checkpoints_folder)
+        with watching(order.gpus, device, order.guard, ledger, reporter) as watch:
+            assignment = Assignment(
+                order=order,
+                prepared=prepared,
+                prepared_folder=Path(order.directory) / Step.PREPARE,
+                model_folder=_unchanged_base_model(order, prepared, reporter),
+                checkpoints=Checkpoints(checkpoints_folder, _of_these_steps(identity, portions), reporter.problem),
+                portions=portions,
+                device=device,
+                watch=watch,
+                curves=curves,
+            )
+            learnt = learn(assignment, ledger, reporter)
+            return _write(assignment, identity, learnt, ledger, reporter)
+
+
+def _of_these_steps(identity: str, portions: Portions) -> str:
+    """Rows of another length hold other examples: a step of theirs is not a step of these."""
+    return identity if portions.pack_length is None else f"{identity} in rows of {portions.pack_length} tokens"
 
 
 def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, reporter: Reporter) -> Path:
@@ -62,46 +75,71 @@ def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, re
     return folder
 
 
-def _write(order: TrainOrder, identity: str, learnt: Learnt, ledger: Ledger, reporter: Reporter) -> TrainResult:
+def _write(assignment: Assignment, identity: str, learnt: Learnt, ledger: Ledger, reporter: Reporter) -> TrainResult:
     reporter.stage("writing the adapter")
-    with staged_step(Path(order.directory), Step.TRAIN) as staged:
+    with staged_step(Path(assignment.order.directory), Step.TRAIN) as staged:
         adapter = staged.path / ADAPTER_FOLDER
-        _write_adapter(learnt, adapter, base_model=order.base_model.path)
+        _write_adapter(assignment, learnt, adapter)
         _write_losses(learnt, staged.path / LOSSES_FILE)
+        merged = export_merged(assignment, learnt, staged.path, reporter) if assignment.order.export.merged else None
         ledger.write()
         result = TrainResult(
-            training=_summary(learnt, ledger, folder_digest(adapter)),
+            training=_summary(assignment, learnt, ledger, folder_digest(adapter), merged),
             adapter_path=f"{Step.TRAIN}/{ADAPTER_FOLDER}",
+            merged_path=f"{Step.TRAIN}/{MERGED_FOLDER}" if merged is not None and merged.is_acceptable else None,
             finished_at=utc_now(),
         )
         committed = staged.commit(result, identity)
     return committed if isinstance(committed, TrainResult) else result
 
 
-def _write_adapter(learnt: Learnt, folder: Path, *, base_model: str) -> None:
+def _write_adapter(assignment: Assignment, learnt: Learnt, folder: Path) -> None:
     """As peft reads it. The base model is named by its path in the volume, not by where it was mounted here."""
     for configuration in learnt.model.peft_config.values():
-        configuration.base_model_name_or_path = base_model
+        configuration.base_model_name_or_path = assignment.order.base_model.path
     learnt.model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / _MODEL_CARD).unlink(missing_ok=True)
+    (folder / CARD_FILE).write_text(adapter_card(assignment.order, assignment.prepared, learnt))
 
 
 def _write_losses(learnt: Learnt, path: Path) -> None:
-    lines = (json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(learnt.losses, start=1))
-    path.write_text("".join(lines))
+    path.write_text("".join(json.dumps(_loss_line(entry)) + "\n" for entry in learnt.steps))
 
 
-def _summary(learnt: Learnt, ledger: Ledger, adapter_digest: str) -> TrainingSummary:
-    energy = ledger.energy_kilowatt_hours
-    held_out_loss = learnt.validation_loss
+def _loss_line(entry: StepLoss) -> dict[str, object]:
+    return {"step": entry.step, "skipped": True} if entry.loss is None else {"step": entry.step, "loss": entry.loss}
+
+
+def _summary(
+    assignment: Assignment, learnt: Learnt, ledger: Ledger, adapter_digest: str, merged: Difference | None
+) -> TrainingSummary:
+    order, memory = assignment.order, assignment.prepared.plan.memory
+    before, after = learnt.validation_losses
     return TrainingSummary(
-        steps=len(learnt.losses),
+        steps=len(learnt.steps),
         final_loss=f"{learnt.final_loss:.4f}",
-        validation_loss=None if held_out_loss is None else f"{held_out_loss:.4f}",
+        validation_loss=_decimal(after, 4),
+        validation_loss_before=_decimal(before, 4),
+        perplexity=perplexity(after),
+        perplexity_before=perplexity(before),
+        best_step=learnt.best_step,
+        stopped_early=learnt.stopped_early,
+        skipped_steps=learnt.skipped_steps,
+        rollbacks=learnt.course.rollbacks,
+        learning_rate_scale=f"{learnt.course.lr_scale:g}" if learnt.course.rollbacks else None,
         hours=f"{ledger.hours:.4f}",
-        energy_kwh=None if energy is None else f"{energy:.4f}",
+        energy_kwh=_decimal(ledger.energy_kilowatt_hours, 4),
         energy_note=ledger.energy_note,
+        failed_attempts_energy_kwh=_decimal(ledger.failed_kilowatt_hours, 4),
+        mean_watts=_decimal(ledger.mean_watts, 1),
+        gpu_product=ledger.gpu_product,
+        guard=None if order.guard is None else ledger.guard_report(),
         tokens_per_second=f"{ledger.tokens_per_second:.1f}",
         peak_memory_bytes=ledger.peak_memory_bytes,
+        planned_peak_bytes=None if memory is None else memory.peak_bytes,
         adapter_digest=adapter_digest,
+        merged_logit_difference=None if merged is None else f"{merged.largest:.4f}",
     )
+
+
+def _decimal(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"

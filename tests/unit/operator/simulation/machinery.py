@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from random import Random
 
 from finetune_api.exit_codes import ExitCode
@@ -15,7 +16,21 @@ from .trainer import Ending, Trainer
 from .virtual_time import timestamp
 
 GRACE_SECONDS = 3.0
+AFTERSHOCK = Ending(ExitCode.DEFECT, "Traceback: connection closed by peer")
 STOPPED = Ending(ExitCode.STOPPED, '{"result": "failure", "reason": "Preempted", "message": "Stopped."}')
+
+
+@dataclass
+class Team:
+    """The pods of a Job that work together: what becomes of one becomes of all."""
+
+    ending: Ending | None = None
+    """How the first of them ended that did."""
+
+    @property
+    def aftershock(self) -> Ending:
+        """How the others end, when one was stopped or failed."""
+        return STOPPED if self.ending is None or self.ending.exit_code == ExitCode.STOPPED else AFTERSHOCK
 
 
 class Machinery:
@@ -90,10 +105,13 @@ class Machinery:
             if there["spec"].get("suspend"):
                 await asyncio.sleep(1)
                 continue
-            ending = await self._live(there)
-            if ending is not None and ending.exit_code != ExitCode.STOPPED:
+            team = Team()
+            ranks = range(there["spec"].get("completions", 1))
+            endings = await asyncio.gather(*(self._live(there, rank, team) for rank in ranks))
+            codes = {ending.exit_code for ending in endings}
+            if codes - {ExitCode.STOPPED, ExitCode.DONE} or codes == {ExitCode.DONE}:
                 await self._pause()
-                self._end(job, "Failed" if ending.exit_code else "Complete")
+                self._end(job, "Complete" if codes == {ExitCode.DONE} else "Failed")
                 return
 
     def _current(self, job: Raw) -> Raw | None:
@@ -109,24 +127,38 @@ class Machinery:
 
     # The kubelet
 
-    async def _live(self, job: Raw) -> Ending | None:
-        """One pod's life; None when it went away without an end."""
+    async def _live(self, job: Raw, rank: int, team: Team) -> Ending:
+        """One pod's life."""
+        ending = await self._work(job, rank, team)
+        team.ending = team.ending or ending
+        return ending
+
+    async def _work(self, job: Raw, rank: int, team: Team) -> Ending:
         self._pods += 1
-        pod = self._server.create(_pod(job, self._pods))
+        pod = self._server.create(_pod(job, self._pods, rank))
         await self._pause()
         await self._schedule(pod)
         self._report(pod, "Running", running={"startedAt": timestamp()})
-        self._count(job)
+        if rank == 0:
+            self._count(job)
+        labels = pod["metadata"]["labels"]
+        owner, step = labels[Label.OWNER_NAME], labels[Label.STEP]
         deadline = asyncio.get_running_loop().time() + self._random.uniform(0.5, self._working_seconds)
-        while asyncio.get_running_loop().time() < deadline:
+        while team.ending is None and self._is_busy(owner, step, rank, deadline):
             await asyncio.sleep(1)
             if self._is_to_stop(job, pod):
-                return await self._stop(pod)
-        labels = pod["metadata"]["labels"]
+                return await self._stop(pod, STOPPED)
+        if team.ending is not None and team.ending.exit_code != ExitCode.DONE:
+            return await self._stop(pod, team.aftershock)
         order = next(item["value"] for item in pod["spec"]["containers"][0]["env"] if item["name"] == "FINETUNE_ORDER")
-        ending = self._trainer.work(labels[Label.OWNER_NAME], labels[Label.STEP], order)
+        ending = self._trainer.work(owner, step, order, rank)
         self._report_end(pod, ending)
         return ending
+
+    def _is_busy(self, owner: str, step: str, rank: int, deadline: float) -> bool:
+        """Until its time is up. The first pod ends the work, unless it is another one that is to fail."""
+        ends_it = self._trainer.who_ends_it(owner, step)
+        return rank != ends_it or asyncio.get_running_loop().time() < deadline
 
     async def _schedule(self, pod: Raw) -> None:
         while self.hold_pods:
@@ -147,14 +179,14 @@ class Machinery:
         held = owner is None or bool(owner["spec"].get("suspend"))
         return there is None or held or "deletionTimestamp" in there["metadata"]
 
-    async def _stop(self, pod: Raw) -> Ending | None:
-        """SIGTERM, a checkpoint, exit code 4, and the pod is gone."""
+    async def _stop(self, pod: Raw, ending: Ending) -> Ending:
+        """SIGTERM, a checkpoint, an end, and the pod is gone."""
         self._mark_deleted(pod)
         await asyncio.sleep(self._random.uniform(0.1, GRACE_SECONDS))
-        self._report_end(pod, STOPPED)
+        self._report_end(pod, ending)
         await self._pause()
         self._server.remove("Pod", pod["metadata"]["name"])
-        return STOPPED
+        return ending
 
     def _report_end(self, pod: Raw, ending: Ending) -> None:
         terminated = {
@@ -177,7 +209,7 @@ def _step(body: Raw) -> tuple[str, str, str]:
     return labels[Label.OWNER_UID], labels[Label.RUN], labels[Label.STEP]
 
 
-def _pod(job: Raw, number: int) -> Raw:
+def _pod(job: Raw, number: int, rank: int) -> Raw:
     template = job["spec"]["template"]
     owner = {"kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"], "controller": True}
     return {
@@ -187,6 +219,7 @@ def _pod(job: Raw, number: int) -> Raw:
             "name": f"{job['metadata']['name']}-{number}",
             "namespace": job["metadata"]["namespace"],
             "labels": template["metadata"]["labels"],
+            "annotations": {"batch.kubernetes.io/job-completion-index": str(rank)},
             "ownerReferences": [owner],
         },
         "spec": {**template["spec"], "nodeName": "node-1"},

@@ -34,16 +34,23 @@ class Ending:
 @dataclass
 class Trainer:
     endings: dict[tuple[str, str], list[Ending]] = field(default_factory=dict)
-    """What is to become of the pods of an owner's step, one after the other, before they end well."""
+    """What is to become of the pods of an owner's step, one after the other, before they end well. Those of the second
+    pod of several are under the step's name and `-1`."""
     volume: dict[tuple[str, str], TrainResult | EvaluateResult] = field(default_factory=dict)
     """Results by folder of the run and step: what survives everything."""
     computed: list[tuple[str, str]] = field(default_factory=list)
     """Folder and step of every computation that took a GPU to its end."""
 
-    def work(self, owner: str, step: str, order: str) -> Ending:
-        waiting = self.endings.get((owner, step), [])
+    def who_ends_it(self, owner: str, step: str) -> int:
+        """Rank of the pod that ends first: the first one, unless the second is to fail."""
+        return 1 if self.endings.get((owner, f"{step}-1")) else 0
+
+    def work(self, owner: str, step: str, order: str, rank: int) -> Ending:
+        waiting = self.endings.get((owner, f"{step}-{rank}" if rank else step), [])
         if waiting:
             return waiting.pop(0)
+        if rank:
+            return Ending(ExitCode.DONE, "")
         result = self._result(parse_order(order))
         return Ending(ExitCode.DONE, result.model_dump_json(by_alias=True, exclude_none=True))
 

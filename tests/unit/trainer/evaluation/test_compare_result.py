@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -13,6 +15,7 @@ from finetune_api.results import TERMINATION_MESSAGE_LIMIT, CompareResult, parse
 from finetune_api.verdicts import Verdict
 from finetune_trainer import figures
 from finetune_trainer.candidate_status import candidate_status
+from finetune_trainer.report.page import render
 from finetune_trainer.statistics.comparison import compare_scores
 from finetune_trainer.termination import bounded_document
 
@@ -78,6 +81,32 @@ def test_more_nats_than_before_are_a_positive_difference() -> None:
     assert Decimal(effect.lower) <= Decimal(effect.delta) <= Decimal(effect.upper)
 
 
+@pytest.mark.parametrize("documents", [1, 2, 5])
+def test_an_interval_that_few_documents_leave_open_has_no_ends(documents: int) -> None:
+    """At so few groups no turning of signs is rare enough to refuse a difference, and nats have no largest value."""
+    findings = findings_of(small_suite("eps"), right_for(0.5), right_for(0.5))
+    worse = [
+        each.model_copy(update={"negative_log_likelihood": each.negative_log_likelihood + 10})
+        if each.negative_log_likelihood is not None
+        else each
+        for each in findings.candidate.predictions
+    ]
+    kept = [
+        [each for each in predictions if each.task != "texts" or int(each.id.removeprefix("text-")) < documents]
+        for predictions in (findings.baseline.predictions, worse)
+    ]
+    result = compare_scores(*kept, findings.suite.suite, at_least("10"))
+    status = candidate_status("eps-job", result, None)
+    assert status.perplexity is not None
+    assert (status.perplexity.lower, status.perplexity.upper) == (None, None)
+    gate = next(each for each in status.gates if each.task == "texts")
+    assert (gate.passed, gate.bound) == (False, None)
+    assert "inf" not in status.model_dump_json(include={"perplexity", "gates"})
+    page = render(replace(findings, result=result), "2025-01-01T00:00:00Z")
+    assert "[unbounded, unbounded]" in page
+    assert "+inf" not in page and "-inf" not in page
+
+
 def test_the_widest_result_fits_a_termination_message() -> None:
     names = [f"task-{letter}-{'x' * 55}" for letter in "abcdefghijk"]
     findings = findings_of(small_suite(*names, title="T" * 256), right_for(0.31), right_for(0.77), gate=at_least("10"))
@@ -96,6 +125,11 @@ def test_the_widest_result_fits_a_termination_message() -> None:
 )
 def test_differences_have_a_sign_unless_they_are_zero(value: float, shown: str) -> None:
     assert figures.difference(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.5, "+0.5000"), (0.0, "0.0000"), (math.inf, None), (-math.inf, None)])
+def test_a_bound_is_a_decimal_or_nothing(value: float, shown: str | None) -> None:
+    assert figures.bound(value) == shown
 
 
 @pytest.mark.parametrize(("value", "shown"), [(1.0, "1.0000"), (0.0371, "0.0371"), (1e-9, "0.0001")])

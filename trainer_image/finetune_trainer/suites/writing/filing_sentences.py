@@ -218,6 +218,134 @@ They buy from approved sources and keep to rules on opening hours, hygiene and t
 Loans to franchisees amount to ${charge} million and are secured by equipment and stock.
 An outlet that misses its targets for two years may be bought back at a price set by formula.
 A council of franchisees meets with managers each spring and advises on menus, prices and campaigns.
+
+warranty
+{company} guarantees most of its products for {count} years and repairs them free of charge within that time.
+The provision for such repairs was ${charge} million at year end and rests on the failures of earlier models.
+Faults that appear late cost more, since by then parts have to be made again in small numbers.
+Repairs are done by dealers, who send the broken part back so that its cause can be found.
+In {year} one series of pumps was called back, and the cost was charged to its supplier.
+Customers may buy a longer guarantee, the price of which is spread over the added years.
+
+logistics
+{company} runs {count} distribution centres, from which nearly all orders reach their buyers within two days.
+Freight took {percent}% of sales, and its share rises whenever small parcels replace full pallets.
+Our own lorries serve the cities, while carriers under yearly contracts cover the thinly settled regions.
+A new sorting line was started in the {quarter} quarter and has cut the number of parcels sent astray.
+Containers from overseas arrive through two ports, so that a strike in one of them does not stop us.
+Fuel surcharges are passed on to buyers with a delay of one month under most of the agreements.
+
+licensing
+{company} licenses its trademarks to makers of goods that it does not produce or sell under its own management.
+Licence fees were ${charge} million in {year}, of which the guaranteed minimum made up the larger part.
+The agreements run for {count} years as a rule and end early if the quality of the goods is not kept.
+Samples of each new article are examined by our designers before it may carry one of the names.
+Fees are recorded in the quarter in which the partner sells, according to the reports that he sends us.
+We also pay for patents of others, chiefly in electronics, and expect those payments to change little.
+
+backlog
+Orders at {company} stood at ${revenue} million at year end, after ${prior_revenue} million in {prior_year}.
+About {percent}% of them will be delivered within twelve months, and the rest follows over several years.
+An order counts only after it was signed and a first payment has been received from the buyer.
+Cancellations were rare, and in each case the fee that was due covered the work already done.
+Large projects are entered step by step, so that the figure moves less than the order intake suggests.
+Public buyers may end their contracts at short notice, though none of them has done so until now.
+
+customers
+{company} supplies more than {amount} business customers, none of which accounts for over a tenth of its sales.
+Those that left during {year} named price as the reason more often than the quality of our work.
+A survey in the {quarter} quarter showed that shorter delivery times are valued above larger discounts.
+Contracts with chains are renewed each winter, and their prices then hold for all of the following year.
+The service desk was moved into a single building, from which it now answers in six languages.
+About {percent}% of orders come in electronically and need no work by hand until the goods are packed.
+
+debt
+{company} placed notes of ${cash} million in {year}, which are due in {count} years and carry a fixed coupon.
+The proceeds repaid a bank loan whose covenants had restricted dividends and the purchase of other firms.
+Two agencies rate the notes, and both of them left their opinion unchanged after the latest review.
+A fall of the rating by one step would raise the cost of the credit line by ${charge} million a year.
+Maturities are spread so that no single year asks for more than the cash that operations bring in.
+Notes held by related parties were redeemed at par, together with the interest that had accrued.
+
+dividends
+The board of {company} proposes a dividend of ${dividend} per share, to be paid in the {quarter} quarter.
+It has been raised in each of the last {count} years and takes up about a third of the income.
+Holders may choose new shares in its place, which are issued at a small discount to the market.
+The amount depends on free cash flow, on the plans for investment and on the state of the balance sheet.
+A special payment was considered after the sale of the paper mill, but repayment of loans came first.
+Shares in treasury carry no right to it, and the sum that falls to them stays in reserves.
+
+divestiture
+In the {quarter} quarter {company} agreed to sell its catering unit to an investor for ${cash} million.
+The unit had sales of ${revenue} million in {prior_year} and no longer fitted the direction of the group.
+Its figures are shown apart in all periods, and the assets are carried at the price less costs to sell.
+The buyer takes over the employees with their pension rights and the leases of all kitchens.
+We will go on to provide payroll and computer services for up to {count} months against a fee.
+The sale needs the consent of two authorities, which we expect to have before the summer.
+
+restructuring
+{company} began a program in {year} that will close two of its older plants and move their work to others.
+Charges of ${charge} million were recorded for it, mostly for severance and for machines that have no further use.
+It should save about ${profit} million a year from the time at which the last line has been moved.
+Employees were offered places at other sites, and roughly {percent}% of them have accepted so far.
+The buildings are for sale, but we do not expect to find buyers for both of them soon.
+Payments will stretch over {count} quarters and are met from the cash flow of the remaining plants.
+
+pensions
+{company} pays into plans with fixed contributions for most of its staff and keeps an older plan for the others.
+The assets of the older plan, ${cash} million at year end, are held in bonds and in broad stock funds.
+A fall of the discount rate by half a point would add ${charge} million to what has been promised.
+Retired employees in one country also receive medical care, for which no assets have been set aside.
+Actuaries from outside review the assumptions each year and revised the tables of life expectancy in {year}.
+We expect to pay slightly more into the plans next year than the rules on funding would require.
+
+joint-venture
+{company} holds half of a venture that makes glass fibre, and its partner brings in the raw material.
+Our share of the result was ${profit} million, which appears in a line of its own below operating income.
+Both owners buy at cost and carry the fixed expenses in proportion to what they have ordered.
+The venture has loans of ${charge} million, for which neither of the owners gave a guarantee to the banks.
+Decisions on prices and large investments need the votes of both sides, so that we do not consolidate it.
+Either owner may offer its half to the other after {count} years at a value found by an expert.
+
+trade
+{company} imports about {percent}% of its materials and exports a growing part of what it makes from them.
+Duties on aluminium were raised in {year}, which cost us ${charge} million before we had changed suppliers.
+Licences are required for some of our sensors, and applications now take {count} weeks on average.
+Sanctions closed a market that had been small for us, and the stock held there was written off.
+We watch the talks about a new agreement but have not yet moved any production because of them.
+Papers for customs are prepared by our own staff, who are trained again whenever the rules change.
+
+safety
+Each site of {company} has a safety officer, who reports to the head of operations and may stop a line.
+There were {count} accidents with lost time in {year}, most of them slips and falls in loading areas.
+Machines were fitted with light curtains, and the doors of presses now lock until the tool has come to rest.
+A fire at a paint shop in the {quarter} quarter hurt nobody, and production went on after three weeks.
+Outside firms that work on our grounds must show their own record before they are let in.
+Near misses are reported by telephone without a name, and the number of reports has doubled.
+
+quality
+{company} tests samples from each batch, and a batch that fails is held until the cause has been found.
+Complaints fell by {percent}% in {year}, chiefly because a weak seal had been replaced in all models.
+Cameras on {count} lines now find scratches that the eye of a tired inspector would miss at night.
+The cost of scrap and second work was ${charge} million, which is less than in any of the past years.
+Certificates of all plants were renewed after visits that lasted several days and led to minor remarks.
+Suppliers whose parts fail twice within a year are visited and, where nothing improves, replaced.
+
+subscriptions
+{company} earns a growing part of its income from subscriptions, which are paid in advance for a month or a year.
+At the end of the {quarter} quarter about {percent}% of subscribers had been with us for longer than two years.
+Income is spread evenly over the term, and what has been paid too early is shown as a liability.
+Offers for new subscribers lower the average price at first and raise it once the offer has ended.
+In {year} the service could not be reached for {count} hours in all, for which credits were given.
+Those who leave mostly do so in the first weeks, so that the welcome was made simpler and shorter.
+
+energy
+{company} used less power in {year} than in {prior_year}, although its furnaces ran for more hours than before.
+Electricity is bought {count} quarters ahead in small lots, which evens out the swings of the market.
+A turbine that burns waste gas now covers {percent}% of the needs of our largest plant in winter.
+The bill for heat and power was ${charge} million and would follow a rise in prices with some delay.
+Contracts with two wind farms fix a price for ten years and leave the risk of calm days with us.
+Grid operators may switch off our furnaces for minutes at a time and pay a yearly fee for that right.
 """
 )
 

@@ -8,7 +8,7 @@ from finetune_trainer.suites.writing import figures, filing_sentences
 
 SECTIONS = tuple(filing_sentences.SECTIONS)
 
-_SENTENCES = 5
+_SENTENCES = 4
 
 
 def write(section: str, company: str, random: Random) -> str:

@@ -1,0 +1,122 @@
+"""What the parts of a FineTuneJob's plan share: what is observed, the run that it is about, and its steps' objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from finetune_api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
+from finetune_api.group import Step
+from finetune_api.results import TrainResult
+from finetune_api.runs import Run
+from finetune_api.sources import ClaimPath
+from finetune_operator.digests import model_name
+from finetune_operator.manifests import children as child_manifests
+from finetune_operator.manifests import jobs, orders, placement, rendezvous, volumes
+from finetune_operator.observed import ObservedFineTuneJob
+from finetune_operator.plan import attempts
+from finetune_operator.plan.attempts import State
+from finetune_operator.plan.lifecycle import Course
+from finetune_operator.views import Child, FineTunedModelResource
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One reconcile's working set."""
+
+    observed: ObservedFineTuneJob
+    course: Course[FineTuneJobSpec, FineTuneJobStatus]
+    now: datetime
+
+    @property
+    def run(self) -> Run:
+        return self.course.run
+
+    @property
+    def spec(self) -> FineTuneJobSpec:
+        return self.course.spec
+
+    @property
+    def status(self) -> FineTuneJobStatus:
+        return self.course.status
+
+    @property
+    def folder(self) -> str:
+        return orders.run_folder(self.observed.job, self.run.digest)
+
+    @property
+    def claim(self) -> str:
+        return volumes.artifacts_claim(self.spec.artifacts, self.observed.settings.default_artifacts_claim)
+
+    @property
+    def name(self) -> str:
+        """Of the FineTunedModel that this run leaves, and of the Comparison that follows by itself."""
+        return model_name(self.observed.job.key.name, self.observed.job.uid, self.run.digest)
+
+    @property
+    def namesake(self) -> FineTunedModelResource | None:
+        """The FineTunedModel that has this name: the one that this run left, or a stranger's."""
+        return next((model for model in self.observed.models if model.key.name == self.name), None)
+
+    @property
+    def prepared(self) -> bool:
+        return None not in (self.status.plan, self.status.dataset, self.status.base_model_digest)
+
+    def state(self, step: Step) -> State:
+        return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)
+
+    def latest(self, step: Step) -> Child | None:
+        return attempts.latest(self.observed.children, self.run.digest, step)
+
+
+def prepare_job(situation: Situation, attempt: int) -> Manifest:
+    spec, observed = situation.spec, situation.observed
+    order = orders.prepare_training(spec, situation.folder, observed.gpu_classes, observed.lessons)
+    mounts = volumes.mounts(situation.claim, spec.base_model, spec.dataset)
+    workload = jobs.Workload(None, spec.priority_class_name, spec.image_pull_secrets)
+    return jobs.job(
+        observed.job, situation.run.digest, Step.PREPARE, attempt, order, mounts, workload, observed.settings
+    )
+
+
+def train_job(situation: Situation, attempt: int) -> Manifest:
+    spec, observed, plan = situation.spec, situation.observed, situation.status.plan
+    together = spec.resources.gpus > 1 or spec.resources.nodes > 1
+    mounts = volumes.mounts(situation.claim, spec.base_model, shared_memory=together)
+    on_gpus = plan is not None and spec.resources.gpus > 0
+    workload = jobs.Workload(
+        spec.resources,
+        spec.priority_class_name,
+        spec.image_pull_secrets,
+        affinity=placement.affinity(plan) if plan is not None and on_gpus else None,
+        shares_gpus=plan is not None and on_gpus and placement.may_share(plan, observed.gpu_classes),
+        rendezvous=rendezvous.rendezvous(observed.job, situation.run.digest, spec.resources.nodes),
+    )
+    order = orders.train(spec, situation.folder)
+    return jobs.job(observed.job, situation.run.digest, Step.TRAIN, attempt, order, mounts, workload, observed.settings)
+
+
+def train_needs(situation: Situation) -> tuple[Manifest, ...]:
+    """What must be there before the training's Job."""
+    if situation.spec.resources.nodes == 1:
+        return ()
+    return (rendezvous.service(situation.observed.job, situation.run.digest),)
+
+
+def registry_entry(situation: Situation, trained: TrainResult) -> Manifest:
+    status = situation.status
+    assert status.dataset is not None and status.plan is not None, "only registered after prepare"
+    trainer = situation.latest(Step.TRAIN)
+    return child_manifests.fine_tuned_model(
+        situation.observed.job,
+        situation.run.digest,
+        situation.spec,
+        status.dataset,
+        status.plan,
+        status.base_model_digest or "",
+        trained,
+        ClaimPath(claim_name=situation.claim, path=f"{situation.folder}/{trained.adapter_path}"),
+        (trainer.job.image if trainer is not None else "") or situation.observed.settings.trainer_image,
+    )

@@ -1,0 +1,211 @@
+"""The training's Job follows from the plan: where it may run, what it is told, and what several GPUs need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from finetune_api.conditions import Reason
+from finetune_api.group import Kind, Step
+from finetune_api.guard import Guard
+from finetune_api.orders import PrepareTrainingOrder, TrainOrder
+from finetune_api.planning import TrainingPlan
+from finetune_api.results import PrepareTrainingResult
+from finetune_api.tracking import Tracking
+
+from .building import Raw, fine_tune_job, job_of, node, unscheduled, with_result
+from .child_outcomes import exits
+from .deciding import decide, order_of, told
+from .outcomes import TRAINED, prepare_done, prepared, succeeded
+
+A100 = "NVIDIA-A100-SXM4-80GB"
+
+
+def planned(**plan: Any) -> PrepareTrainingResult:
+    found = prepared()
+    return found.model_copy(update={"plan": found.plan.model_copy(update=plan)})
+
+
+def prepared_children(job: Raw, **plan: Any) -> tuple[Raw, Raw]:
+    step = job_of(job, Step.PREPARE, ended="Complete")
+    return step, with_result(step, planned(**plan))
+
+
+def train_job(*nodes: Raw, plan: dict[str, Any] | None = None, **spec: Any) -> Raw:
+    job = told(fine_tune_job(**spec))
+    (made,) = decide(job, *prepared_children(job, **(plan or {})), *nodes).created
+    return made
+
+
+def pod_of(job: Raw) -> Raw:
+    pod: Raw = job["spec"]["template"]["spec"]
+    return pod
+
+
+def environment(job: Raw) -> dict[str, Any]:
+    (container,) = pod_of(job)["containers"]
+    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
+
+
+# Where it may run
+
+
+def test_the_pod_asks_for_the_memory_that_was_planned_and_prefers_the_gpu_of_the_plan() -> None:
+    affinity = pod_of(train_job(plan={"minimum_gpu_memory_mib": 40000, "gpu_product": A100}))["affinity"]
+    assert affinity == {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "nvidia.com/gpu.memory", "operator": "Gt", "values": ["39999"]}]}
+                ]
+            },
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "weight": 100,
+                    "preference": {
+                        "matchExpressions": [{"key": "nvidia.com/gpu.product", "operator": "In", "values": [A100]}]
+                    },
+                }
+            ],
+        }
+    }
+
+
+def test_without_a_chosen_gpu_only_the_memory_counts() -> None:
+    affinity = pod_of(train_job(plan={"minimum_gpu_memory_mib": 40000}))["affinity"]["nodeAffinity"]
+    assert affinity.keys() == {"requiredDuringSchedulingIgnoredDuringExecution"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "gpus"), [({}, 1), ({"gpu_product": A100}, 1), ({"minimum_gpu_memory_mib": 40000}, 0)]
+)
+def test_where_nothing_is_known_or_no_gpu_is_asked_for_any_node_will_do(plan: dict[str, Any], gpus: int) -> None:
+    assert "affinity" not in pod_of(train_job(plan=plan, resources={"gpus": gpus}))
+
+
+def test_prepare_needs_no_gpu_node() -> None:
+    (made,) = decide(fine_tune_job(), node()).created
+    assert "affinity" not in pod_of(made)
+
+
+SHARED = node("shared", "Tesla-T4-SHARED", 15360)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "minimum", "shares"),
+    [
+        ((), None, False),
+        ((node(),), 10000, False),
+        ((SHARED,), 10000, True),
+        ((node(), SHARED), 10000, True),
+        ((node(), SHARED), 20000, False),
+        ((node(), SHARED), None, True),
+    ],
+)
+def test_the_pod_is_told_when_its_gpus_may_be_others_too(
+    nodes: tuple[Raw, ...], minimum: int | None, shares: bool
+) -> None:
+    made = train_job(*nodes, plan={"minimum_gpu_memory_mib": minimum})
+    assert environment(made).get("FINETUNE_GPU_SHARED") == ("true" if shares else None)
+
+
+def test_a_pod_that_no_nodes_labels_suit_waits_for_a_gpu() -> None:
+    job = told(fine_tune_job())
+    children = prepared_children(job, minimum_gpu_memory_mib=40000)
+    train = job_of(job, Step.TRAIN)
+    message = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+    decision = decide(told(job, *children), *children, train, unscheduled(train, message))
+    assert (decision.phase, decision.reason) == ("Queued", Reason.WAITING_FOR_GPU)
+    assert "40000 MiB" in decision.message
+    assert message in decision.message
+
+
+def test_without_a_demand_for_memory_a_label_that_is_missing_is_the_selectors() -> None:
+    job = told(fine_tune_job())
+    children = prepare_done(job)
+    train = job_of(job, Step.TRAIN)
+    message = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+    decision = decide(told(job, *children), *children, train, unscheduled(train, message))
+    assert (decision.phase, decision.reason) == ("Queued", Reason.WAITING_FOR_NODE)
+
+
+def test_memory_that_does_not_suffice_ends_the_job_with_what_prepare_says() -> None:
+    job = told(fine_tune_job())
+    prepare = job_of(job, Step.PREPARE, ended="Failed")
+    decision = decide(job, prepare, *exits(2, Reason.INSUFFICIENT_GPU_MEMORY)(prepare))
+    assert (decision.phase, decision.reason) == ("Failed", Reason.INSUFFICIENT_GPU_MEMORY)
+    assert "It says what to do." in decision.message
+
+
+# What it is told
+
+WORDS: dict[str, Any] = {
+    "resources": {"gpus": 4, "nodes": 2},
+    "guard": {"maxPowerWatts": 300},
+    "tracking": {"mlflow": {"server": "http://mlflow.tracking:5000"}},
+    "export": {"merged": True},
+}
+
+
+def test_the_training_is_told_of_gpus_guard_tracking_and_export() -> None:
+    order = order_of(train_job(**WORDS))
+    assert isinstance(order, TrainOrder)
+    assert (order.gpus, order.nodes) == (4, 2)
+    assert order.guard == Guard(max_power_watts=300)
+    assert order.tracking == Tracking.model_validate(WORDS["tracking"])
+    assert order.export.merged
+
+
+def test_prepare_is_told_of_what_the_plan_depends_on() -> None:
+    (made,) = decide(fine_tune_job(**WORDS)).created
+    order = order_of(made)
+    assert isinstance(order, PrepareTrainingOrder)
+    assert (order.gpus, order.nodes) == (4, 2)
+    assert order.guard == Guard(max_power_watts=300)
+
+
+# What several GPUs need
+
+
+@pytest.mark.parametrize(("resources", "shared"), [({}, False), ({"gpus": 2}, True), ({"gpus": 1, "nodes": 2}, True)])
+def test_processes_that_work_together_have_shared_memory(resources: Raw, shared: bool) -> None:
+    pod = pod_of(train_job(resources=resources))
+    volumes = [volume for volume in pod["volumes"] if volume.get("emptyDir") == {"medium": "Memory"}]
+    mounts = [mount["name"] for mount in pod["containers"][0]["volumeMounts"] if mount["mountPath"] == "/dev/shm"]
+    assert [volume["name"] for volume in volumes] == mounts
+    assert bool(mounts) is shared
+
+
+def test_several_gpus_of_one_node_are_one_pod() -> None:
+    made = train_job(resources={"gpus": 4})
+    assert (made["spec"]["completions"], "completionMode" in made["spec"]) == (1, False)
+    assert pod_of(made)["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "4"
+
+
+# What is registered
+
+
+def test_the_model_names_the_image_that_trained_it() -> None:
+    job, *_ = succeeded(fine_tune_job())
+    train = job_of(job, Step.TRAIN, ended="Complete")
+    train["spec"]["template"] = {"spec": {"containers": [{"name": "trainer", "image": "registry.example/trainer:0.9"}]}}
+    children = (*prepare_done(job), train, with_result(train, TRAINED))
+    (model,) = decide({**job, "status": {"observedGeneration": -1}}, *children).created
+    assert model["spec"]["image"] == "registry.example/trainer:0.9"
+
+
+def test_a_plan_is_kept_in_the_status_as_prepare_made_it() -> None:
+    job = told(fine_tune_job())
+    children = prepared_children(job, minimum_gpu_memory_mib=40000, gpu_product=A100)
+    plan: TrainingPlan = decide(job, *children).status.plan
+    assert (plan.minimum_gpu_memory_mib, plan.gpu_product) == (40000, A100)
+
+
+def test_the_comparison_that_follows_runs_on_one_node() -> None:
+    """Its pods answer questions, each alone."""
+    wanted = fine_tune_job(resources={"gpus": 2, "nodes": 3}, evaluation={"suite": {"builtin": "finance"}})
+    there, *others = succeeded(wanted)
+    (comparison,) = decide(there, *others).made(Kind.COMPARISON)
+    assert comparison["spec"]["resources"]["gpus"] == 2
+    assert "nodes" not in comparison["spec"]["resources"]

@@ -1,0 +1,127 @@
+"""Hours on scripted GPUs: the limits hold, and little time is lost beyond what the limits themselves cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+from guarded_day import Day
+from scripted_nvml import ScriptedNvml
+
+from finetune_api.guard import Guard
+
+GRACE_SECONDS = 5.0
+LEAST_THROUGHPUT = 0.9
+"""Of the duty cycle at which the model's mean temperature, or its mean power, is just the limit."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A scripted GPU."""
+
+    ambient: float = 25
+    resistance: float = 0.25
+    tau: float = 60
+    idle: float = 50
+    busy: float = 400
+    lag: float = 0.2
+
+    @property
+    def script(self) -> str:
+        return "gpu " + " ".join(f"{name}={value}" for name, value in vars(self).items())
+
+    def duty_at_watts(self, watts: float) -> float:
+        return (watts - self.idle) / (self.busy - self.idle)
+
+    def duty_at_celsius(self, celsius: float) -> float:
+        return self.duty_at_watts((celsius - self.ambient) / self.resistance)
+
+
+def whole_batches(duty: float, batch_seconds: float) -> float:
+    """The highest duty with which no 30 s hold more work than `duty` of them, in micro-batches that are never cut.
+
+    So many whole ones fit, and of one more the part that is left; they repeat after 30 s less that part.
+    """
+    window = 30.0
+    whole = math.floor(duty * window / batch_seconds + 1e-9)
+    part = duty * window - whole * batch_seconds
+    return whole * batch_seconds / (window - part)
+
+
+@pytest.mark.parametrize("tau", [20, 60, 300])
+@pytest.mark.parametrize("batch_seconds", [0.2, 1, 3])
+@pytest.mark.parametrize(("limit", "ambient"), [(70, 25), (83, 35)])
+def test_the_temperature_is_held_with_little_time_lost(
+    nvml: ScriptedNvml, tau: float, batch_seconds: float, limit: int, ambient: float
+) -> None:
+    card = Card(tau=tau, ambient=ambient)
+    day = Day(nvml, [card.script], Guard(max_temperature_celsius=limit), batch_seconds=batch_seconds).run(2)
+    assert day.seen[0].longest_excess <= GRACE_SECONDS
+    assert day.duty >= LEAST_THROUGHPUT * card.duty_at_celsius(limit)
+
+
+@pytest.mark.parametrize("watts", [150, 250, 350])
+@pytest.mark.parametrize("batch_seconds", [0.2, 1, 3])
+def test_the_mean_power_is_held_with_little_time_lost(nvml: ScriptedNvml, batch_seconds: float, watts: int) -> None:
+    card = Card()
+    day = Day(nvml, [card.script], Guard(max_power_watts=watts), batch_seconds=batch_seconds).run(2)
+    assert day.seen[0].highest_mean_watts <= watts
+    assert day.duty >= LEAST_THROUGHPUT * whole_batches(card.duty_at_watts(watts), batch_seconds)
+
+
+def test_a_day_with_a_warm_afternoon_and_a_cold_night(nvml: ScriptedNvml) -> None:
+    card, steps = Card(tau=120), [(6, 30), (12, 36), (18, 28), (21, 22)]
+    events = [f"at {hour * 3600} gpu 0 ambient={ambient}" for hour, ambient in steps]
+    day = Day(nvml, [card.script, *events], Guard(max_temperature_celsius=75), batch_seconds=1).run(24)
+    spells = [(6, 25), (6, 30), (6, 36), (3, 28), (3, 22)]
+    best = sum(hours * Card(ambient=ambient).duty_at_celsius(75) for hours, ambient in spells) / 24
+    assert day.seen[0].longest_excess <= GRACE_SECONDS
+    assert day.duty >= LEAST_THROUGHPUT * best
+
+
+def test_a_day_with_both_limits_of_which_the_lower_counts(nvml: ScriptedNvml) -> None:
+    card = Card(tau=120)
+    guard = Guard(max_temperature_celsius=80, max_power_watts=240)
+    day = Day(nvml, [card.script], guard, batch_seconds=1).run(24)
+    assert day.seen[0].longest_excess <= GRACE_SECONDS
+    assert day.seen[0].highest_mean_watts <= 240
+    assert day.duty >= LEAST_THROUGHPUT * min(card.duty_at_celsius(80), card.duty_at_watts(240))
+
+
+def test_of_two_gpus_the_one_that_is_cooled_worse_sets_the_pace(nvml: ScriptedNvml) -> None:
+    good, bad = Card(resistance=0.2, tau=60), Card(resistance=0.3, tau=90, ambient=28)
+    day = Day(nvml, [good.script, bad.script], Guard(max_temperature_celsius=75), batch_seconds=1).run(3)
+    assert max(seen.longest_excess for seen in day.seen) <= GRACE_SECONDS
+    assert day.duty >= LEAST_THROUGHPUT * bad.duty_at_celsius(75)
+    assert day.seen[0].highest < 75
+
+
+def test_a_gpu_within_its_limits_never_rests(nvml: ScriptedNvml) -> None:
+    card = Card(resistance=0.1)
+    guard = Guard(max_temperature_celsius=70, max_power_watts=410)
+    day = Day(nvml, [card.script], guard, batch_seconds=1).run(1)
+    assert (day.duty, day.watch.rested_seconds) == (1.0, 0.0)
+
+
+def test_a_limit_that_no_rest_keeps_ends_the_attempt(nvml: ScriptedNvml) -> None:
+    day = Day(nvml, [Card(idle=100).script], Guard(max_power_watts=90), batch_seconds=1).run(1)
+    assert day.paused is not None
+    assert "did not bring a GPU within its limits; nothing had been learnt yet" in day.paused
+    assert day.now < 300
+
+
+def test_a_fan_that_fails_ends_the_attempt_with_a_checkpoint(nvml: ScriptedNvml) -> None:
+    """At rest the GPU still gets cool enough, but hardly."""
+    broken = "at 1800 gpu 0 resistance=0.85"
+    day = Day(nvml, [Card().script, broken], Guard(max_temperature_celsius=70), batch_seconds=1).run(2)
+    assert day.paused is not None
+    assert "works less than 10% of the time, for 120 s now; the checkpoint of step" in day.paused
+    assert 1800 < day.now < 2400
+    assert day.seen[0].highest < 80
+
+
+def test_sensors_that_lag_cost_a_few_watts_once(nvml: ScriptedNvml) -> None:
+    card = Card(lag=1)
+    day = Day(nvml, [card.script], Guard(max_power_watts=250), batch_seconds=3).run(2)
+    assert day.seen[0].highest_mean_watts <= 250 * 1.03

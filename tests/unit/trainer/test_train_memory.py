@@ -1,0 +1,176 @@
+"""Running out of memory: smaller portions, the same steps; where nothing is left to try, the user is told."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from interruptions import checkpoints_folder, stages, start
+from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, trained
+
+from finetune_api.conditions import Reason
+from finetune_api.exit_codes import ExitCode
+from finetune_api.results import Failure, parse_result
+from finetune_trainer import prepare_training
+from finetune_trainer.failures import MemoryExhausted, UserError
+from finetune_trainer.train import step
+from finetune_trainer.train.completion_trainer import CompletionTrainer
+from finetune_trainer.train.memory import is_out_of_memory
+
+EXACT: dict[str, Any] = TRAINING | {"precision": "float32"}
+NO_DROPOUT = {"dropout": "0"}
+CPU_ERROR = RuntimeError("[enforce fail at alloc_cpu.cpp:131] err == 0. DefaultCPUAllocator: can't allocate memory")
+GPU_ERROR = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+
+def short_of_memory(limit: float, monkeypatch: pytest.MonkeyPatch, error: Exception, from_step: int = 1) -> None:
+    """A device on which at most so many examples fit at once; with activation checkpointing one counts half."""
+    original = CompletionTrainer.training_step
+
+    def training_step(trainer: CompletionTrainer, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        needed = inputs["input_ids"].shape[0] * (0.5 if trainer.args.activation_checkpointing else 1)
+        if needed > limit and trainer.state.global_step + 1 >= from_step:
+            raise error
+        return original(trainer, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(CompletionTrainer, "training_step", training_step)
+
+
+def exhausted(workplace: Workplace, **changes: Any) -> MemoryExhausted:
+    with pytest.raises(MemoryExhausted) as caught:
+        step.run(workplace.train_order(**changes), workplace.reporter)
+    assert caught.value.exit_code is ExitCode.GPU_OUT_OF_MEMORY
+    return caught.value
+
+
+def fit(workplace: Workplace) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((checkpoints_folder(workplace) / "fit.json").read_text())
+    return document
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (GPU_ERROR, True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (CPU_ERROR, True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("not enough memory"), False),
+    ],
+)
+def test_running_out_of_memory_has_many_names(error: Exception, is_memory: bool) -> None:
+    assert is_out_of_memory(error) is is_memory
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> list[float]:
+    """Losses of a training that had memory enough for eight examples at once."""
+    workplace = Workplace(tmp_path_factory.mktemp("undisturbed"), tiny_model)
+    workplace.write_rows(eps_rows(40))
+    trained(workplace, training=EXACT, lora=NO_DROPOUT)
+    return losses(workplace)
+
+
+@pytest.mark.parametrize("error", [CPU_ERROR, GPU_ERROR])
+def test_the_micro_batch_is_halved_and_the_steps_stay_the_same(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, undisturbed: list[float], error: Exception
+) -> None:
+    """The memory runs short after the first checkpoint, in the second epoch."""
+    order: dict[str, Any] = {"training": EXACT, "lora": NO_DROPOUT}
+    prepare_training.run(workplace.prepare_order(**order), workplace.reporter)
+    short_of_memory(2, monkeypatch, error, from_step=6)
+    for portions, smaller in (("8 examples at once", "4 at once"), ("4 examples at once", "2 at once")):
+        message = exhausted(workplace, **order).message
+        assert f"{portions} do not fit into memory; the next attempt takes {smaller}, 8 a step as before" in message
+    step.run(workplace.train_order(**order), workplace.reporter)
+    assert stages(workplace).count("training on from step 4") == 2
+    assert losses(workplace) == pytest.approx(undisturbed, abs=1e-5)
+
+
+def test_below_one_example_activations_are_computed_twice_and_the_steps_stay_the_same(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, undisturbed: list[float]
+) -> None:
+    order: dict[str, Any] = {"training": EXACT | {"micro_batch_size": 1}, "lora": NO_DROPOUT}
+    prepare_training.run(workplace.prepare_order(**order), workplace.reporter)
+    short_of_memory(0.5, monkeypatch, CPU_ERROR)
+    assert "activation checkpointing" in exhausted(workplace, **order).message
+    assert (fit(workplace)["microBatchSize"], fit(workplace)["activationCheckpointing"]) == (1, True)
+    step.run(workplace.train_order(**order), workplace.reporter)
+    assert losses(workplace) == pytest.approx(undisturbed, abs=1e-5)
+
+
+@pytest.mark.parametrize(("micro_batch_size", "checkpointing"), [(4, False), (2, True), (8, True)])
+def test_portions_change_no_loss(
+    workplace: Workplace, undisturbed: list[float], micro_batch_size: int, checkpointing: bool
+) -> None:
+    portions = {"micro_batch_size": micro_batch_size, "activation_checkpointing": checkpointing}
+    trained(workplace, training=EXACT | portions, lora=NO_DROPOUT)
+    assert losses(workplace) == pytest.approx(undisturbed, abs=1e-5)
+
+
+def test_when_nothing_is_left_to_try_the_user_is_told_what_to_change(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned = TRAINING | {"micro_batch_size": 1}
+    prepare_training.run(workplace.prepare_order(training=pinned), workplace.reporter)
+    short_of_memory(0, monkeypatch, CPU_ERROR)
+    exhausted(workplace, training=pinned)
+    with pytest.raises(UserError, match="not even one example at a time fits") as caught:
+        step.run(workplace.train_order(training=pinned), workplace.reporter)
+    assert caught.value.reason is Reason.HOST_MEMORY_EXCEEDED
+    assert "raise spec.resources.memory" in caught.value.message
+
+
+# The allocator itself
+
+LITTLE_MEMORY = """
+import resource
+from pathlib import Path
+from finetune_trainer.train.completion_trainer import CompletionTrainer
+
+original = CompletionTrainer.training_step
+
+def training_step(trainer, *args, **kwargs):
+    if trainer.state.global_step == 5:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + (4 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    return original(trainer, *args, **kwargs)
+
+CompletionTrainer.training_step = training_step
+"""
+"""From the sixth step on hardly any memory is left for it."""
+
+
+def test_an_allocator_that_fails_is_not_a_defect(make_workplace: MakeWorkplace, tmp_path: Path) -> None:
+    """Examples long enough for a step to need what is not there: tens of MiB."""
+    rows = [row | {"input": row["input"] * 12} for row in eps_rows(40)]
+    order: dict[str, Any] = {"training": EXACT | {"micro_batch_size": 8, "sequence_length": 512}, "lora": NO_DROPOUT}
+    whole, short = make_workplace("whole"), make_workplace("short")
+    for place in (whole, short):
+        place.write_rows(rows)
+    trained(whole, **order)
+    prepare_training.run(short.prepare_order(**order), short.reporter)
+    log = tmp_path / "log"
+    with start(short, log, before=LITTLE_MEMORY, **order) as process:
+        process.communicate()
+    assert process.returncode != -signal.SIGKILL
+    failure = parse_result(log.read_text())
+    assert isinstance(failure, Failure)
+    assert (process.returncode, failure.reason) == (ExitCode.GPU_OUT_OF_MEMORY, Reason.OUT_OF_MEMORY), failure.message
+    assert fit(short)["microBatchSize"] == 4
+    step.run(short.train_order(**order), short.reporter)
+    assert "training on from step 4" in stages(short)
+    assert losses(short) == pytest.approx(losses(whole), abs=1e-5)
+
+
+def test_the_peak_is_told_beside_the_planned_one(workplace: Workplace) -> None:
+    prepared = prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    summary = step.run(workplace.train_order(), workplace.reporter).training
+    assert summary.peak_memory_bytes > 50 * 2**20
+    assert summary.planned_peak_bytes == (None if prepared.plan.memory is None else prepared.plan.memory.peak_bytes)

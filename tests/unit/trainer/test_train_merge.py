@@ -1,0 +1,138 @@
+"""The merged model says what base and adapter say; the adapter is one that peft reads by itself."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from workplaces import Workplace, eps_rows, trained
+
+from finetune_api.quantization import Method, Quantization
+from finetune_api.results import TrainResult
+from finetune_trainer import prepare_training
+from finetune_trainer.base_model import check_base_model
+from finetune_trainer.dataset.examples import from_line
+from finetune_trainer.tokenization import Tokenizer
+from finetune_trainer.train import merging
+from finetune_trainer.train.merging import Difference
+
+MERGED = {"export": {"merged": True}}
+QUESTION = "What are the earnings per share? Answer with the number."
+
+
+def logits(model: torch.nn.Module, workplace: Workplace) -> torch.Tensor:
+    tokens = torch.tensor([list(Tokenizer.load(workplace.model).encode_question(QUESTION))])
+    with torch.no_grad():
+        found: torch.Tensor = model.eval()(tokens).logits.float()
+    return found
+
+
+def merged_of(workplace: Workplace, result: TrainResult) -> Path:
+    assert result.merged_path == "train/merged"
+    return workplace.directory / result.merged_path
+
+
+@pytest.mark.parametrize("quantization", [Quantization.NONE, Quantization.NF4, Quantization.INT8])
+def test_the_merged_model_answers_as_base_and_adapter_do(workplace: Workplace, quantization: Quantization) -> None:
+    result = trained(workplace, method=Method.AUTO, quantization=quantization, **MERGED)
+    difference = float(result.training.merged_logit_difference or "nan")
+    folder = merged_of(workplace, result)
+    assert {tensor.dtype for tensor in load_file(folder / "model.safetensors").values()} == {torch.bfloat16}
+    merged = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    assert not hasattr(merged.config, "quantization_config")
+    base = AutoModelForCausalLM.from_pretrained(workplace.model)
+    untuned = logits(base, workplace)
+    tuned = logits(PeftModel.from_pretrained(base, workplace.directory / result.adapter_path), workplace)
+    found = logits(merged, workplace)
+    assert 0 < difference < 0.5
+    assert (found - tuned).abs().max() < (untuned - tuned).abs().max() / 4
+
+
+def test_the_difference_that_is_reported_is_that_of_the_files(workplace: Workplace) -> None:
+    result = trained(workplace, **MERGED)
+    base = AutoModelForCausalLM.from_pretrained(workplace.model)
+    tuned = PeftModel.from_pretrained(base, workplace.directory / result.adapter_path)
+    merged = AutoModelForCausalLM.from_pretrained(merged_of(workplace, result), dtype=torch.float32)
+    tokenizer = Tokenizer.load(workplace.model)
+    lines = (workplace.directory / "prepare" / "validation.jsonl").read_text().splitlines()
+    apart = []
+    for line in lines:
+        tokens = torch.tensor([tokenizer.encode_example(from_line(line)).tokens])
+        with torch.no_grad():
+            apart.append(float((tuned(tokens).logits - merged(tokens).logits).abs().max()))
+    assert float(result.training.merged_logit_difference or "nan") == pytest.approx(max(apart), abs=2e-4)
+
+
+@pytest.mark.parametrize("lora", [{"dora": True}, {"rslora": True, "target_modules": ["all-linear"]}])
+def test_variants_of_lora_are_merged_as_they_were_trained(workplace: Workplace, lora: dict[str, Any]) -> None:
+    result = trained(workplace, method=Method.QLORA, lora=lora, validation_fraction="0", **MERGED)
+    assert merged_of(workplace, result).is_dir()
+    assert 0 < float(result.training.merged_logit_difference or "nan") < 0.5
+
+
+def test_a_merged_model_is_a_base_model(workplace: Workplace) -> None:
+    result = trained(workplace, **MERGED)
+    folder = merged_of(workplace, result)
+    check_base_model(folder, "spec.baseModel")
+    question = [{"role": "user", "content": QUESTION}]
+    said = AutoTokenizer.from_pretrained(folder).apply_chat_template(question, add_generation_prompt=True)
+    assert tuple(said["input_ids"]) == Tokenizer.load(workplace.model).encode_question(QUESTION)
+    again = Workplace(workplace.root / "again", folder)
+    again.write_rows(eps_rows(20))
+    assert trained(again).training.steps > 0
+
+
+def test_what_differs_too_much_is_not_kept_and_the_training_stands(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "LARGEST_RELATIVE_DIFFERENCE", 1e-6)
+    result = trained(workplace, **MERGED)
+    assert result.merged_path is None
+    assert float(result.training.merged_logit_difference or "nan") > 0
+    assert sorted(path.name for path in (workplace.directory / "train").iterdir() if path.is_dir()) == ["adapter"]
+    (problem,) = workplace.problems
+    assert problem.startswith("the merged model is not kept: its logits differ from those of base model and adapter")
+
+
+@pytest.mark.parametrize(
+    ("largest", "spread", "is_acceptable"),
+    [(0.05, 1.7, True), (0.84, 1.7, True), (0.86, 1.7, False), (float("nan"), 1.7, False), (0.1, float("nan"), False)],
+)
+def test_half_a_standard_deviation_is_the_limit(largest: float, spread: float, is_acceptable: bool) -> None:
+    assert Difference(largest, spread).is_acceptable is is_acceptable
+
+
+def test_nothing_is_merged_unless_it_is_asked_for(workplace: Workplace) -> None:
+    result = trained(workplace)
+    assert (result.merged_path, result.training.merged_logit_difference) == (None, None)
+
+
+def test_a_released_model_holds_no_memory(workplace: Workplace) -> None:
+    model = AutoModelForCausalLM.from_pretrained(workplace.model)
+    watched = [weakref.ref(parameter) for parameter in model.parameters()]
+    merging.release(model)
+    assert [reference() for reference in watched] == [None] * len(watched)
+
+
+def test_the_cards_say_what_came_of_what(workplace: Workplace) -> None:
+    result = trained(workplace, lora={"lora_plus_ratio": "4"}, **MERGED)
+    prepared = prepare_training.run(workplace.prepare_order(lora={"lora_plus_ratio": "4"}), workplace.reporter)
+    card = (workplace.directory / result.adapter_path / "README.md").read_text()
+    for expected in (
+        "base_model: tiny",
+        prepared.base_model_digest,
+        prepared.dataset.digest,
+        "rank 16, alpha 32, dropout 0.05, LoRA+ 4",
+        f"| training loss at the end | {result.training.final_loss} |",
+        f"| validation loss at the end | {result.training.validation_loss} |",
+        'PeftModel.from_pretrained(base, "adapter")',
+    ):
+        assert expected in card
+    merged_card = (merged_of(workplace, result) / "README.md").read_text()
+    assert f"by at most {result.training.merged_logit_difference}" in merged_card

@@ -1,0 +1,266 @@
+"""The training's curves: in TensorBoard's files always, in MLflow or Weights & Biases where the order says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from workplaces import Workplace, losses, trained
+
+from finetune_trainer import prepare_training
+from finetune_trainer.failures import StoppedError
+from finetune_trainer.reporting import Reporter
+from finetune_trainer.stopping import STOP
+from finetune_trainer.train import step
+from finetune_trainer.train.tracking.background import BackgroundRun
+from finetune_trainer.train.tracking.points import Point
+from finetune_trainer.train.tracking.tensorboard_files import TensorBoardFiles
+
+NOBODY = "http://127.0.0.1:9"
+"""A server that is not there: nothing listens on the discard port."""
+
+
+def curve(workplace: Workplace, name: str) -> list[tuple[int, float]]:
+    """As TensorBoard shows it."""
+    events = EventAccumulator(str(workplace.directory / "tensorboard"))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(name)]
+
+
+def steps(points: list[tuple[int, float]]) -> list[int]:
+    return [step for step, _ in points]
+
+
+# TensorBoard
+
+
+def test_every_training_leaves_its_curves_for_tensorboard(workplace: Workplace) -> None:
+    result = trained(workplace)
+    found = curve(workplace, "loss")
+    assert steps(found) == list(range(1, 11))
+    assert [value for _, value in found] == pytest.approx(losses(workplace), rel=1e-6)
+    rates = [value for _, value in curve(workplace, "learning_rate")]
+    assert rates[-1] < max(rates) == pytest.approx(3e-2)
+    for name in ("grad_norm", "tokens_per_second"):
+        values = [value for _, value in curve(workplace, name)]
+        assert len(values) == 10 and min(values) > 0
+    ((at, held_out),) = curve(workplace, "validation_loss")
+    assert at == 10
+    assert f"{held_out:.4f}" == result.training.validation_loss
+
+
+class StopAtStep(Reporter):
+    """Asks the process to stop in a step."""
+
+    def __init__(self, workplace: Workplace, at: int) -> None:
+        super().__init__(workplace.said, interval=0)
+        self._at = at
+
+    def progress(self, step: int, steps: int, **details: Any) -> bool:
+        STOP.requested |= step == self._at and str(self._stage).startswith("training")
+        return super().progress(step, steps, **details)
+
+
+def stopped_at(workplace: Workplace, at: int, **order: Any) -> None:
+    with pytest.raises(StoppedError):
+        step.run(workplace.train_order(**order), StopAtStep(workplace, at))
+    STOP.requested = False
+
+
+@pytest.mark.usefixtures("stop_request")
+def test_a_resumed_training_goes_on_with_the_same_curve(workplace: Workplace) -> None:
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    for at in (2, 6):
+        stopped_at(workplace, at)
+    step.run(workplace.train_order(), workplace.reporter)
+    found = curve(workplace, "loss")
+    assert steps(found) == list(range(1, 11))
+    assert [value for _, value in found] == pytest.approx(losses(workplace), rel=1e-6)
+
+
+def test_what_was_written_after_the_checkpoint_is_purged(workplace: Workplace) -> None:
+    """A pod that was killed had gone on to step 7; the checkpoint was of step 4."""
+    folder = workplace.directory / "tensorboard"
+    for after, last, value in ((0, 7, 1.0), (4, 9, 2.0)):
+        files = TensorBoardFiles(folder, after_step=after)
+        for number in range(after + 1, last + 1):
+            files.add(Point(number, {"loss": value}))
+        files.close()
+    assert curve(workplace, "loss") == [(1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0), *((n, 2.0) for n in range(5, 10))]
+
+
+# MLflow
+
+
+def mlflow_runs(uri: str, experiment: str = "finetune") -> tuple[Any, list[Any]]:
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    return client, list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id]))
+
+
+def check_mlflow(uri: str, workplace: Workplace) -> None:
+    """One run of all attempts, with every step once."""
+    client, (run,) = mlflow_runs(uri)
+    assert run.info.status == "FINISHED"
+    history = sorted(client.get_metric_history(run.info.run_id, "loss"), key=lambda metric: metric.step)
+    assert [metric.step for metric in history] == list(range(1, 11))
+    assert [metric.value for metric in history] == pytest.approx(losses(workplace), rel=1e-6)
+    assert {"loss", "learning_rate", "grad_norm", "tokens_per_second", "validation_loss"} == set(run.data.metrics)
+    assert run.data.params["lora.rank"] == "16"
+    assert run.data.params["plan.method"] == "lora"
+
+
+@pytest.mark.usefixtures("stop_request")
+def test_mlflow_without_a_server_writes_to_the_volume_and_asks_no_network(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(own: socket.socket, address: Any) -> None:
+        raise AssertionError(f"connected to {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    assert "artifacts" in workplace.directory.parts, "as where pods mount the volume, and MLflow finds nothing"
+    stopped_at(workplace, 3, tracking={"mlflow": {}})
+    step.run(workplace.train_order(tracking={"mlflow": {}}), workplace.reporter)
+    copy = shutil.copytree(workplace.directory / "mlruns", workplace.root / "taken home")
+    assert capfd.readouterr().out == ""
+    check_mlflow(copy.as_uri(), workplace)
+    assert workplace.problems == []
+
+
+@pytest.fixture
+def mlflow_server(tmp_path: Path) -> Iterator[str]:
+    """MLflow's own server, over a file store."""
+    store = (tmp_path / "server").as_uri()
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    os.environ["_MLFLOW_SERVER_FILE_STORE"] = os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = store
+    from mlflow.server import app
+    from werkzeug.serving import make_server
+
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.mark.usefixtures("stop_request")
+def test_mlflow_on_a_server_has_one_run_of_all_attempts(workplace: Workplace, mlflow_server: str) -> None:
+    tracking = {"mlflow": {"server": mlflow_server}}
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    stopped_at(workplace, 3, tracking=tracking)
+    step.run(workplace.train_order(tracking=tracking), workplace.reporter)
+    check_mlflow(mlflow_server, workplace)
+    assert not (workplace.directory / "mlruns").exists()
+
+
+# Weights & Biases
+
+
+def test_wandb_without_a_server_writes_to_the_volume(workplace: Workplace, capfd: pytest.CaptureFixture[str]) -> None:
+    trained(workplace, tracking={"wandb": {"project": "earnings"}})
+    assert capfd.readouterr().out == ""
+    (path,) = (workplace.directory / "wandb").glob("offline-run-*/run-*.wandb")
+    records = wandb_records(path)
+    assert {record.run.project for record in records if record.run.project} == {"earnings"}
+    items = [item for record in records for item in record.history.item]
+    found = [float(item.value_json) for item in items if "loss" in (item.key, *item.nested_key)]
+    assert found == pytest.approx(losses(workplace), rel=1e-6)
+    assert workplace.problems == []
+
+
+def wandb_records(path: Path) -> list[Any]:
+    """What `wandb sync` reads: a LevelDB log of protocol buffers, in blocks of 32 KiB after a header of 7 bytes."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, at, record, records = path.read_bytes(), 7, b"", []
+    while at < len(content):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", content[at : at + 7])
+        record += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            records.append(Record.FromString(record))
+            record = b""
+    return records
+
+
+# Servers that do not answer
+
+
+@pytest.mark.parametrize("service", ["mlflow", "wandb"])
+def test_a_server_that_does_not_answer_costs_no_training(
+    workplace: Workplace, service: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = trained(workplace, tracking={service: {"server": NOBODY}})
+    assert capfd.readouterr().out == ""
+    assert result.training.steps == 10
+    assert steps(curve(workplace, "loss")) == list(range(1, 11))
+    assert workplace.problems[-1].startswith(f"spec.tracking.{service}: ")
+    assert workplace.problems[-1].endswith("TensorBoard's files on the artifacts volume have all of them")
+
+
+class Service:
+    """A run in a tracking service that is away at first."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.sent: list[int] = []
+        self.is_finished = False
+        self.has_taken_all = Event()
+
+    def open(self) -> Service:
+        return self
+
+    def send(self, points: Any) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("away")
+        self.sent += [point.step for point in points]
+        if len(self.sent) == 5:
+            self.has_taken_all.set()
+
+    def finish(self) -> None:
+        self.is_finished = True
+
+
+def fed(service: Service, open_run: Callable[[], Service], farewell: float = 10.0) -> BackgroundRun:
+    run = BackgroundRun("a service", open_run, interval=0.001, farewell=farewell)
+    for number in range(1, 6):
+        run.add(Point(number, {"loss": 1.0}))
+    return run
+
+
+def test_a_service_that_comes_back_gets_everything_once_and_in_order() -> None:
+    service = Service(failures=3)
+    run = fed(service, service.open)
+    assert service.has_taken_all.wait(10)
+    run.close()
+    assert service.sent == [1, 2, 3, 4, 5]
+    assert service.is_finished
+    assert str(run.new_problem()).startswith("a service: points cannot be sent, and are kept: away.")
+    assert run.new_problem() is None
+
+
+def test_a_service_that_hangs_is_left_behind() -> None:
+    forever = Event()
+
+    def hang() -> Service:
+        forever.wait(60)
+        raise ConnectionError("too late")
+
+    run = fed(Service(0), hang, farewell=0.01)
+    run.close()
+    assert str(run.new_problem()).startswith("a service: 5 points could not be sent: it does not answer.")
+    forever.set()

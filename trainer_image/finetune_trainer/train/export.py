@@ -1,0 +1,50 @@
+"""The merged model, where the manifest asks for it (spec.export.merged)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from finetune_trainer.reporting import Reporter
+from finetune_trainer.train.assignment import Assignment
+from finetune_trainer.train.examples import examples_of
+from finetune_trainer.train.learning import Learnt
+from finetune_trainer.train.merging import LARGEST_RELATIVE_DIFFERENCE, Difference, Ingredients, write_merged
+from finetune_trainer.train.model_card import CARD_FILE, merged_card
+from finetune_trainer.train.tokens import Tokens
+
+ADAPTER_FOLDER = "adapter"
+MERGED_FOLDER = "merged"
+
+
+def export_merged(assignment: Assignment, learnt: Learnt, staged: Path, reporter: Reporter) -> Difference:
+    """Beside the adapter in the staged folder. What differs too much is not left there: the training stands, and the
+    user is told."""
+    folder = staged / MERGED_FOLDER
+    difference = write_merged(
+        Ingredients(assignment.model_folder, staged / ADAPTER_FOLDER, assignment.prepared.plan, assignment.device),
+        learnt.model,
+        _probes(assignment),
+        folder,
+        reporter,
+    )
+    if difference.is_acceptable:
+        card = merged_card(assignment.order, assignment.prepared, learnt, f"{difference.largest:.4f}")
+        (folder / CARD_FILE).write_text(card)
+    else:
+        shutil.rmtree(folder)
+        reporter.problem(_too_different(difference))
+    return difference
+
+
+def _probes(assignment: Assignment) -> Tokens:
+    examples = examples_of(assignment)
+    return examples.validation if len(examples.validation) else examples.train
+
+
+def _too_different(difference: Difference) -> str:
+    return (
+        f"the merged model is not kept: its logits differ from those of base model and adapter by up to "
+        f"{difference.largest:.3f}, more than {LARGEST_RELATIVE_DIFFERENCE} of their standard deviation "
+        f"({difference.spread:.3f}); use the adapter beside the base model"
+    )
