@@ -103,10 +103,34 @@ def _nemotron(widths: Widths) -> tuple[LinearLayer, ...]:
 
 
 _AS_LLAMA = (
-    "cohere cohere2 cwm diffllama ernie4_5 exaone4 gemma gemma2 gemma3_text granite helium hunyuan_v1_dense "
-    "hyperclovax internlm3 llama ministral ministral3 mistral olmo olmo2 olmo3 qwen2 qwen3 seed_oss smollm3 stablelm "
-    "vaultgemma"
-).split()
+    "cohere",
+    "cohere2",
+    "cwm",
+    "diffllama",
+    "ernie4_5",
+    "exaone4",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "granite",
+    "helium",
+    "hunyuan_v1_dense",
+    "hyperclovax",
+    "internlm3",
+    "llama",
+    "ministral",
+    "ministral3",
+    "mistral",
+    "olmo",
+    "olmo2",
+    "olmo3",
+    "qwen2",
+    "qwen3",
+    "seed_oss",
+    "smollm3",
+    "stablelm",
+    "vaultgemma",
+)
 Layout = Callable[[Widths], tuple[LinearLayer, ...]]
 LAYOUTS: dict[str, Layout] = {
     **dict.fromkeys(_AS_LLAMA, _llama),
