@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from finetune_api.orders import Location
 from finetune_api.planning import GpuClass
 from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_file, resolve_folder
+from finetune_trainer.model_config import UnusableModelError, read_config
 from finetune_trainer.plan_command.errors import InputError
 from finetune_trainer.plan_command.experience import read_measured, the_only
 from finetune_trainer.plan_command.manifest import read_job
@@ -25,6 +25,7 @@ from finetune_trainer.plan_command.report import Report
 from finetune_trainer.planning.decision import Decision, Situation, decide, dimensions_of
 from finetune_trainer.planning.demand import Demand, demand_of
 from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError
+from finetune_trainer.planning.memory import LossKernel
 from finetune_trainer.planning.plan import default_precision
 from finetune_trainer.planning.throughput import Forecast
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from finetune_trainer.plan_command.sampling import DatasetEstimate
 
 MODEL_FIELD = "spec.baseModel.persistentVolumeClaim.path"
-CONFIG_FILE = "config.json"
 _MOST_GPUS = 16
 _MOST_NODES = 64
 
@@ -49,6 +49,7 @@ class Options:
     gpus: int | None
     measured: Path | None
     base_model_digest: str | None
+    loss_kernel: LossKernel
     output: str
 
 
@@ -76,7 +77,7 @@ def plan(options: Options) -> Report:
     steps = dataset.steps(spec.training, ranks) if dataset else None
     longest = dataset.lengths.longest if dataset and dataset.is_whole else spec.training.sequence_length
     rows = steps.rows_per_step if steps else spec.training.effective_batch_size
-    demand = _demand(spec, rows, longest)
+    demand = replace(_demand(spec, rows, longest), loss=options.loss_kernel)
     situation, product = _situation(spec, options)
     decision = decide(model, demand, situation)
     tokens = round(dataset.examples * dataset.mean) * spec.training.epochs if dataset else None
@@ -121,21 +122,10 @@ def _dimensions(folder: Path, spec: FineTuneJobSpec) -> ModelDimensions:
 
 
 def _config(folder: Path) -> Mapping[str, Any]:
-    path = folder / CONFIG_FILE
     try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{MODEL_FIELD}: {folder} has no {CONFIG_FILE}, so it is no model's folder") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{MODEL_FIELD}: {path} cannot be read as JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{MODEL_FIELD}: {path} is not a JSON object")
-    if config.get("quantization_config"):
-        raise InputError(
-            f"{MODEL_FIELD}: the weights are already quantized: give the model as it was published, and let "
-            "spec.quantization quantize it"
-        )
-    return config
+        return read_config(folder)
+    except UnusableModelError as error:
+        raise InputError(f"{MODEL_FIELD}: {error}") from error
 
 
 def _dataset(spec: FineTuneJobSpec, model: Path, datasets: Path | None) -> DatasetEstimate | None:
@@ -210,5 +200,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--measured", type=Path, metavar="FILE", help="JSON list of what finished trainings took, for hours and kWh")
     add("--gpu-product", metavar="NAME", help="which GPU's figures to take from --measured, where it has several")
     add("--base-model-digest", metavar="DIGEST", help="which model's figures to take, where it has several")
+    add(
+        "--loss-kernel",
+        type=LossKernel,
+        choices=tuple(LossKernel),
+        default=LossKernel.FUSED,
+        help="how the loss is taken, to compare with a peak that another framework published (default: fused, this "
+        "trainer's)",
+    )
     add("-o", "--output", choices=("table", "json"), default="table", help="form of the answer (default: table)")
     return parser

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from finetune_trainer.planning.decision import Decision
 from finetune_trainer.planning.demand import Demand
-from finetune_trainer.planning.memory import GIB, LossKernel
+from finetune_trainer.planning.memory import GIB
 from finetune_trainer.planning.method import method_of
 from finetune_trainer.planning.steps import Steps
 from finetune_trainer.planning.throughput import Forecast
@@ -70,7 +70,7 @@ class Report:
         memory = self.decision.memory
         if memory is None:
             return {"peakBytes": None, "parts": None, "note": _CPU_NOTE}
-        return {**memory.to_manifest(), "lossKernel": LossKernel.FUSED}
+        return {**memory.to_manifest(), "lossKernel": self.demand.loss}
 
     def _dataset(self) -> dict[str, Any] | None:
         if self.dataset is None:

@@ -13,8 +13,9 @@ from finetune_trainer.dataset.counting import CountsByLine, count_examples
 from finetune_trainer.dataset.overlong import refuse_overlong
 from finetune_trainer.dataset.reading import NotJsonLinesError, Sample, read_sample
 from finetune_trainer.plan_command.errors import InputError
-from finetune_trainer.planning.steps import Lengths, Steps, packed_rows, rows_per_step
+from finetune_trainer.planning.steps import Lengths, Steps, rows_per_step
 from finetune_trainer.tokenization import TOKENIZER_FILE, Tokenizer
+from finetune_trainer.train.packing import fill_rows
 
 SAMPLE_SIZE = 2000
 _NORMAL_95 = 1.96
@@ -46,7 +47,7 @@ class DatasetEstimate:
         per_step = rows_per_step(training, self.mean, ranks)
         rows = float(self.examples)
         if training.packing:
-            rows *= packed_rows(self.lengths.values, training.sequence_length) / self.lengths.examples
+            rows *= len(fill_rows(self.lengths.values, training.sequence_length)) / self.lengths.examples
         per_epoch = max(1, math.ceil(rows / per_step))
         return Steps(per_step, per_epoch, per_epoch * training.epochs)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from finetune_api.finetunejob import Lora, Training
 from finetune_api.quantization import Attention, Method, Precision, Quantization, Sharding
-from finetune_trainer.planning.memory import Setup
+from finetune_trainer.planning.memory import LossKernel, Setup
 from finetune_trainer.planning.method import method_of, possible_quantizations
 from finetune_trainer.planning.portions import (
     CPU_TOKENS_AT_ONCE,
@@ -53,6 +53,7 @@ class Demand:
     gpus: int
     """On each node; 0 computes on the CPU."""
     nodes: int
+    loss: LossKernel = LossKernel.FUSED
 
     @property
     def ranks(self) -> int:
@@ -95,6 +96,7 @@ class Demand:
             dora=self.dora,
             sharding=choice.sharding,
             ranks=self.ranks,
+            loss=self.loss,
         )
 
     def _shardings(self) -> tuple[Sharding, ...]:

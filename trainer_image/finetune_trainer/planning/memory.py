@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from finetune_api.planning import MemoryParts
 from finetune_api.quantization import Attention, Precision, Quantization, Sharding
-from finetune_trainer.planning.dimensions import OUTPUT_LAYER, LinearLayer, ModelDimensions
+from finetune_trainer.planning.dimensions import OUTPUT_LAYER, ModelDimensions
+from finetune_trainer.planning.layouts import LinearLayer
 
 GIB = 1024**3
 CUDA_CONTEXT = int(0.9 * GIB)
@@ -87,6 +88,11 @@ class Setup:
         return 4 if self.precision is Precision.FLOAT32 else 2
 
     @property
+    def casts(self) -> bool:
+        """Whether numbers of the adapter are wider than those that it computes with."""
+        return self.adapter_bytes == 4 and self.element == 2
+
+    @property
     def is_quantized(self) -> bool:
         return self.quantization is not Quantization.NONE
 
@@ -109,9 +115,11 @@ def estimate(model: ModelDimensions, setup: Setup) -> MemoryParts:
     parameters = adapter_parameters(model, setup)
     share = setup.ranks if setup.sharding is Sharding.FSDP else 1
     buckets = parameters * setup.adapter_bytes if setup.sharding is Sharding.DDP else 0
+    # Autocast keeps the copy that it computes with until the step's end.
+    cast = parameters * setup.element if setup.casts else 0
     return MemoryParts(
         weights=_weights(model, setup) // share + _gathered(model, setup),
-        adapters=parameters * setup.adapter_bytes // share,
+        adapters=(parameters * setup.adapter_bytes + cast) // share,
         gradients=parameters * setup.adapter_bytes // share + buckets,
         optimizer=2 * parameters * setup.adapter_bytes // share,
         activations=activations,
@@ -162,13 +170,16 @@ def _kept(model: ModelDimensions, setup: Setup) -> int:
     """What all layers keep from the forward pass: with checkpointing no more than what each of them reads."""
     stream = 4 if setup.upcast else setup.element
     a_token = model.hidden * stream if setup.checkpointing else _layer(model, setup)
-    return int(setup.tokens * model.layers * a_token)
+    mask = 0 if setup.attention is Attention.FLASH_ATTENTION_2 else setup.length  # a byte for each pair of tokens
+    return int(setup.tokens * (model.layers * a_token + mask))
 
 
 def _working_set(model: ModelDimensions, setup: Setup) -> int:
     """What the backward pass of one layer takes beyond what is kept: gradients, a weight as it is multiplied with,
     and with checkpointing the layer's own activations, which are computed again."""
     gradients = setup.element * (2 * model.hidden + 2 * model.feed_forward) + _attention_scores(model, setup) // 2
+    if setup.casts and not setup.is_quantized:
+        gradients += 4 * max((layer.inputs for layer in model.targets(setup.targets)), default=0)
     recomputed = _layer(model, setup) if setup.checkpointing else 0
     return int(setup.tokens * (gradients + recomputed) + _matrices(model, setup))
 
@@ -186,12 +197,19 @@ def _layer(model: ModelDimensions, setup: Setup) -> float:
     norms = model.normed * (element if setup.compiled else 4)
     # With a mask, all kernels but flash attention are given the keys and values once for every head.
     key_value = model.key_value_width if setup.attention is Attention.FLASH_ATTENTION_2 else model.query_width
-    attention = element * (2 * model.query_width + 2 * key_value) + _attention_scores(model, setup)
+    attention = element * (2 * model.query_width + 2 * key_value) + _attention_pairs(model, setup)
     if model.gated:
         feed_forward = element * model.feed_forward * (2 if setup.compiled else 3)
     else:
         feed_forward = element * model.feed_forward
     return norms + attention + feed_forward + _inputs(model, setup)
+
+
+def _attention_pairs(model: ModelDimensions, setup: Setup) -> int:
+    """What is kept for each token that a token may look at: of sdpa the mask, which every layer converts for itself."""
+    if setup.attention is Attention.SDPA:
+        return setup.length * setup.element
+    return _attention_scores(model, setup)
 
 
 def _attention_scores(model: ModelDimensions, setup: Setup) -> int:
@@ -210,6 +228,9 @@ def _inputs(model: ModelDimensions, setup: Setup) -> float:
     if setup.dropout:
         # Each adapter drops other inputs, and keeps the rest and a mask.
         return own + quantized + sum(layer.inputs * (setup.element + 1) for layer in targets)
+    if setup.casts and not setup.is_quantized:
+        # peft widens the input for each adapter, and autocast narrows it again: a copy for each.
+        return own + sum(layer.inputs for layer in targets) * setup.element
     return own + max(quantized, _shared_inputs(targets, setup))
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune_api.finetunejob import Training
+from finetune_trainer.train.packing import fill_rows
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Steps:
 def count_steps(training: Training, lengths: Lengths, ranks: int) -> Steps:
     """An incomplete step at the end of an epoch counts."""
     per_step = rows_per_step(training, lengths.mean, ranks)
-    rows = packed_rows(lengths.values, training.sequence_length) if training.packing else lengths.examples
+    rows = len(fill_rows(lengths.values, training.sequence_length)) if training.packing else lengths.examples
     per_epoch = max(1, math.ceil(rows / per_step))
     return Steps(per_step, per_epoch, per_epoch * training.epochs)
 
@@ -58,20 +56,3 @@ def rows_per_step(training: Training, mean_length: float, ranks: int) -> int:
         return training.effective_batch_size
     rows = training.effective_batch_size * mean_length / training.sequence_length
     return max(1, round(rows / ranks)) * ranks
-
-
-def packed_rows(lengths: Sequence[int], row_length: int) -> int:
-    """Rows that best-fit decreasing packing fills: each example goes where the least room is left over."""
-    rows_by_room: Counter[int] = Counter()
-    rooms: list[int] = []  # the keys, sorted: no more than the row length, however many examples there are
-    for length in sorted(lengths, reverse=True):
-        place = bisect_left(rooms, length)
-        room = rooms[place] if place < len(rooms) else row_length
-        if place < len(rooms):
-            rows_by_room[room] -= 1
-            if rows_by_room[room] == 0:
-                rooms.pop(place)
-        if rows_by_room[room - length] == 0:
-            insort(rooms, room - length)
-        rows_by_room[room - length] += 1
-    return rows_by_room.total()
