@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def read_dataset(path: Path, on_bytes: Callable[[int], object] | None = None) ->
 
 @dataclass(frozen=True)
 class Sample:
-    """Some lines of a file, evenly spread over it."""
+    """Some lines of a file, drawn at random."""
 
     dataset: ReadDataset
     lines: int
@@ -77,17 +78,20 @@ class Sample:
 
 
 def read_sample(path: Path, size: int) -> Sample:
-    """At most so many lines of a file; all of them where it has no more. Only those are parsed."""
+    """At most so many lines of a file, always the same; all of them where it has no more. Only those are parsed.
+
+    Not every so-many-th line: a file that repeats itself would give a sample of a few of its places.
+    """
     with path.open("rb") as file:
         _refuse_foreign_format(file)
         start = file.tell()
         lines = sum(1 for line in _lines(file) if line is None or line.strip())
         file.seek(start)
-        wanted = {index * lines // min(size, lines) for index in range(min(size, lines))}
-        return Sample(_read_lines(file, wanted), lines)
+        wanted = random.Random(0).sample(range(lines), min(size, lines))
+        return Sample(_read_lines(file, frozenset(wanted)), lines)
 
 
-def _read_lines(file: BinaryIO, wanted: set[int]) -> ReadDataset:
+def _read_lines(file: BinaryIO, wanted: frozenset[int]) -> ReadDataset:
     reader = _Reader()
     filled = 0
     for number, line in enumerate(_lines(file), start=1):
