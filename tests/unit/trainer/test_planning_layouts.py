@@ -21,12 +21,17 @@ SIZES = {
     "vocab_size": 1000,
     "pad_token_id": 0,
 }
-GPT2_SIZES = {"n_embd": 512, "n_head": 8, "n_layer": 2, "vocab_size": 1000, "n_positions": 8}
+OTHER_SIZES = {
+    "gpt2": {"n_embd": 512, "n_head": 8, "n_layer": 2, "vocab_size": 1000, "n_positions": 8},
+    # These have no key and value heads of another number, or derive the size of a head.
+    "gpt_neox": {name: size for name, size in SIZES.items() if name not in ("num_key_value_heads", "head_dim")},
+    "falcon": {name: size for name, size in SIZES.items() if name not in ("num_key_value_heads", "head_dim")},
+}
 OF_TRANSFORMERS = sorted(set(LAYOUTS) & set(CONFIG_MAPPING))
 
 
 def config_of(model_type: str) -> Any:
-    return AutoConfig.for_model(model_type, **(GPT2_SIZES if model_type == "gpt2" else SIZES))
+    return AutoConfig.for_model(model_type, **OTHER_SIZES.get(model_type, SIZES))
 
 
 def is_linear(module: torch.nn.Module) -> bool:

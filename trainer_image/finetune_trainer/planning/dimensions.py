@@ -12,15 +12,31 @@ from finetune_trainer.target_modules import ALL_LINEAR
 OUTPUT_LAYER = "lm_head"
 
 _TIED_BY_DEFAULT = frozenset(
-    {"cohere", "cohere2", "falcon", "gemma", "gemma2", "gemma3", "gemma3_text", "gpt2", "smollm3", "starcoder2"}
+    {
+        "cohere",
+        "cohere2",
+        "ernie4_5",
+        "falcon",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "gpt2",
+        "smollm3",
+        "starcoder2",
+        "vaultgemma",
+    }
 )
 """Model types whose config.json may leave `tie_word_embeddings` out and mean true."""
-_NORMS_ON_BOTH_SIDES = frozenset({"gemma2", "gemma3", "gemma3_text"})
+_NORMS_ON_BOTH_SIDES = frozenset({"gemma2", "gemma3_text"})
 """Of attention and feed-forward; others have one before each."""
-_NORMS_ON_HEADS = frozenset({"gemma3", "gemma3_text", "olmo2", "qwen3"})
+_ONE_NORM = frozenset({"cohere", "cohere2", "falcon", "phi"})
+"""For attention and feed-forward, which then read the same."""
+_NORMS_ON_HEADS = frozenset({"gemma3_text", "olmo2", "olmo3", "qwen3"})
 """Queries and keys are normed too."""
 _FOUR_TIMES_THE_HIDDEN_SIZE = frozenset({"falcon", "gpt2"})
 """Their feed-forward part, where config.json does not say."""
+_KEPT_BY_ACTIVATION = {"gelu_new": 4, "relu2": 2}
+"""Tensors of the feed-forward width that an activation function keeps which is no single operation of torch's."""
 _EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _KNOWN_LAYER_TYPES = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 
@@ -52,6 +68,8 @@ class ModelDimensions:
     """Whether the output layer is the embedding."""
     linears: tuple[LinearLayer, ...]
     """The matrices of one layer."""
+    kept_by_activation: int = 1
+    """Tensors of the feed-forward width that the activation function keeps for the backward pass."""
 
     @property
     def gated(self) -> bool:
@@ -112,6 +130,7 @@ def read_dimensions(config: Mapping[str, Any]) -> ModelDimensions:
         normed=_normed(model_type, widths),
         tied=_is_tied(config, model_type),
         linears=LAYOUTS[model_type](widths),
+        kept_by_activation=_kept_by_activation(config),
     )
 
 
@@ -148,9 +167,14 @@ def _feed_forward(config: Mapping[str, Any], model_type: str, hidden: int) -> in
 
 
 def _normed(model_type: str, widths: Widths) -> int:
-    around = 4 if model_type in _NORMS_ON_BOTH_SIDES else 2
+    around = 4 if model_type in _NORMS_ON_BOTH_SIDES else 1 if model_type in _ONE_NORM else 2
     heads = widths.query + widths.key_value if model_type in _NORMS_ON_HEADS else 0
     return around * widths.hidden + heads
+
+
+def _kept_by_activation(config: Mapping[str, Any]) -> int:
+    names = (config.get(key) for key in ("hidden_act", "activation_function", "activation"))
+    return next((_KEPT_BY_ACTIVATION[name] for name in names if name in _KEPT_BY_ACTIVATION), 1)
 
 
 def _is_tied(config: Mapping[str, Any], model_type: str) -> bool:

@@ -201,7 +201,7 @@ def _layer(model: ModelDimensions, setup: Setup) -> float:
     if model.gated:
         feed_forward = element * model.feed_forward * (2 if setup.compiled else 3)
     else:
-        feed_forward = element * model.feed_forward
+        feed_forward = element * model.feed_forward * model.kept_by_activation
     return norms + attention + feed_forward + _inputs(model, setup)
 
 
