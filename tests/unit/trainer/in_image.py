@@ -20,7 +20,7 @@ def main(virtualenv: Path, arguments: list[str]) -> int:
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = "/tmp/hypothesis"
     import pytest
 
-    return int(pytest.main(["-p", "no:cacheprovider", *(arguments or ["tests/unit/trainer"])]))
+    return int(pytest.main(["-p", "no:cacheprovider", *(arguments or ["tests/unit/trainer", "--numprocesses", "auto"])]))
 
 
 if __name__ == "__main__":
