@@ -19,8 +19,8 @@ from manifests import comparison, examples, fine_tune_job
 from workbench import Workbench, condition
 
 TEST_GPUS = 2
-LONG = {"epochs": 100, "effectiveBatchSize": 1, "checkpointEverySteps": 50}
-"""A thousand steps of the tiny model: long enough to be interrupted, with a checkpoint every moment."""
+LONG = {"epochs": 64, "effectiveBatchSize": 1, "checkpointEverySteps": 50}
+"""Seven hundred steps of the tiny model: long enough to be interrupted, with a checkpoint every moment."""
 RESTARTS: Counter[str] = Counter()
 """How often the operator should have been restarted, by its pod's uid: before these tests, and by their kills."""
 

@@ -10,7 +10,6 @@ import os
 import sys
 from pathlib import Path
 
-
 EVERYTHING = ["tests/unit/trainer", "--numprocesses", "auto"]
 
 
