@@ -99,17 +99,17 @@ class Thermometer:
 def test_a_hot_gpu_rests_between_micro_batches_and_the_limit_is_held(workplace: Workplace, nvml: ScriptedNvml) -> None:
     nvml.start("load process", CARD)
     with Thermometer(70) as free:
-        train(workplace, None, epochs=4)
+        train(workplace, None, epochs=8)
     shutil.rmtree(workplace.directory)
     nvml.start("load process", CARD)
     with Thermometer(70) as guarded:
-        summary = train(workplace, HOT, epochs=4).training
+        summary = train(workplace, HOT, epochs=8).training
     assert guarded.longest_excess < min(1.0, free.longest_excess)
     assert guarded.highest - 70 < (free.highest - 70) / 2
     assert summary.guard is not None
-    assert float(summary.guard.throttled_seconds) > 1
+    assert float(summary.guard.throttled_seconds) > 0.2
     progress = [event for event in workplace.events if event.get("guard") == "Throttled"]
-    assert progress[-1]["throttledSeconds"] > 1
+    assert progress[-1]["throttledSeconds"] > 0.2
     assert {"gpuWatts", "gpuCelsius", "gpuUtilization", "gpuJoules"} <= progress[-1].keys()
 
 
