@@ -54,6 +54,7 @@ def train(
                 curves=curves,
             )
             learnt = learn(assignment, ledger, reporter)
+            ledger.training_ends()
             return _write(assignment, identity, learnt, ledger, reporter)
 
 

@@ -37,6 +37,7 @@ class Validation:
         self._trainer = trainer
         self._validations = Validations(checkpoints.folder, checkpoints.identity)
         self._curves = assignment.curves
+        self._watch = assignment.watch
         self._rule = rule if trainer.eval_dataset is not None else None
         self._reporter = reporter
         self._what_is_kept = checkpoints.what_is_kept
@@ -66,6 +67,7 @@ class Validation:
             return None
         if step not in self.losses:
             self._reporter.stage(STAGE if step else STAGE_BEFORE)
+            self._watch.began()
             with no_random_numbers_drawn():
                 loss = validation_loss(self._trainer, self._reporter, self._what_is_kept())
             if not math.isfinite(loss):
