@@ -212,6 +212,13 @@ def test_a_model_that_cannot_be_planned_is_named_with_why(desk: Desk, changes: d
     assert "spec.baseModel.persistentVolumeClaim.path: " in message and complaint in message
 
 
+def test_a_model_that_caps_its_scores_gets_the_attention_that_can(desk: Desk) -> None:
+    desk.write_config(model_type="gemma2", attn_logit_softcapping=50.0)
+    assert desk.plan()["attention"] == "eager"
+    desk.write_manifest({"training": {"attention": "sdpa"}})
+    assert "spec.training.attention: " in desk.complaint()
+
+
 def test_a_folder_without_config_json_is_no_model(desk: Desk) -> None:
     (desk.model / "config.json").unlink()
     assert "no config.json" in desk.complaint()

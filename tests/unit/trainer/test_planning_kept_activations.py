@@ -89,7 +89,7 @@ def planned(dimensions: ModelDimensions, attention: Attention, checkpointing: bo
         ("llama", Attention.SDPA, True),
         ("qwen3", Attention.SDPA, False),
         ("phi3", Attention.SDPA, False),
-        ("gemma2", Attention.SDPA, False),
+        ("gemma2", Attention.EAGER, False),
         ("gemma", Attention.SDPA, False),
         ("phi", Attention.SDPA, False),
     ],

@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
-from finetune_trainer.planning.dimensions import read_dimensions
+from finetune_api.quantization import Attention
+from finetune_trainer.planning.dimensions import default_attention, read_dimensions
 from finetune_trainer.planning.layouts import LAYOUTS
 
 SIZES = {
@@ -25,7 +26,7 @@ OTHER_SIZES = {
     "gpt2": {"n_embd": 512, "n_head": 8, "n_layer": 2, "vocab_size": 1000, "n_positions": 8},
     # These have no key and value heads of another number, or derive the size of a head.
     "gpt_neox": {name: size for name, size in SIZES.items() if name not in ("num_key_value_heads", "head_dim")},
-    "falcon": {name: size for name, size in SIZES.items() if name not in ("num_key_value_heads", "head_dim")},
+    "falcon": {name: SIZES[name] for name in ("hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size")},
 }
 OF_TRANSFORMERS = sorted(set(LAYOUTS) & set(CONFIG_MAPPING))
 
@@ -56,6 +57,14 @@ def test_the_layers_are_those_of_the_model(model_type: str) -> None:
     assert sorted((layer.name, layer.size) for layer in dimensions.linears) == found
     counted = dimensions.linear_parameters + dimensions.embedding_parameters + dimensions.norm_parameters
     assert counted == pytest.approx(sum(parameter.numel() for parameter in model.parameters()), rel=0.01)
+
+
+@pytest.mark.parametrize("model_type", OF_TRANSFORMERS)
+def test_where_the_spec_says_nothing_the_attention_is_one_that_the_model_has(model_type: str) -> None:
+    config = config_of(model_type)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    assert (default_attention(config.to_dict()) is Attention.SDPA) is model._supports_sdpa
 
 
 @pytest.mark.parametrize("model_type", OF_TRANSFORMERS)

@@ -49,6 +49,11 @@ def test_several_gpus_are_named_where_the_nodes_have_them_and_nothing_else_helps
     assert "set spec.resources.gpus: 2, or use a GPU" in refusal(7.5, gpus_per_node=4)
 
 
+def test_an_attention_that_the_model_does_not_have_is_never_named() -> None:
+    changes: dict[str, Any] = {"method": Method.QLORA, "length": 8192, "attention": Attention.EAGER}
+    assert "spec.training.attention" not in refusal(16, **changes, only_eager=True)
+
+
 def test_where_no_change_helps_the_gpu_that_would_is_named() -> None:
     message = refusal(4)
     assert "set spec" not in message

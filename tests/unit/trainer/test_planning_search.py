@@ -205,7 +205,7 @@ def test_no_form_that_comes_before_the_chosen_one_would_fit(wanted: Demand, gibi
         if faster == replace(chosen, micro_batch_size=1):
             return
         parts = estimate(model(), wanted.setup(faster))
-        assert total(parts) > 0.85 * max(gibibytes) * 2**30 or total(parts) + 1.5 * 2**30 > max(gibibytes) * 2**30
+        assert total(parts) > 0.82 * max(gibibytes) * 2**30 or total(parts) + 1.5 * 2**30 > max(gibibytes) * 2**30
     pytest.fail("the chosen form is none of those that the spec leaves open")
 
 

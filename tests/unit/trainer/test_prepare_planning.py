@@ -135,7 +135,7 @@ def test_other_gpus_do_not_make_another_order_of_it(workplace: Workplace) -> Non
 
 
 def test_examples_that_may_not_be_cut_are_refused_with_their_lengths(workplace: Workplace) -> None:
-    order = workplace.prepare_order(training=TRAINING | {"sequence_length": 16, "overlong": "Refuse"})
+    order = workplace.prepare_order(training=TRAINING | {"sequence_length": 30, "overlong": "Refuse"})
     with pytest.raises(UserError, match=r"40 of 40 examples are longer than spec\.training\.sequenceLength") as caught:
         prepare_training.run(order, workplace.reporter)
     assert caught.value.reason is Reason.DATASET_INVALID

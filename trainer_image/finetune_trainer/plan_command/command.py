@@ -24,7 +24,7 @@ from finetune_trainer.plan_command.quantities import memory_bytes
 from finetune_trainer.plan_command.report import Report
 from finetune_trainer.planning.decision import Decision, Situation, decide, dimensions_of
 from finetune_trainer.planning.demand import Demand, demand_of
-from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError
+from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError, default_attention
 from finetune_trainer.planning.memory import LossKernel
 from finetune_trainer.planning.plan import default_precision
 from finetune_trainer.planning.throughput import Forecast
@@ -71,13 +71,14 @@ def plan(options: Options) -> Report:
     """InputError or UserError names the field or option, and the remedy."""
     spec = _with_gpus(read_job(options.file), options.gpus)
     folder = _model_folder(spec, options.models)
-    model = _dimensions(folder, spec)
+    config = _config(folder)
+    model = _dimensions(config, spec)
     dataset = _dataset(spec, folder, options.datasets)
     ranks = max(1, spec.resources.gpus) * spec.resources.nodes
     steps = dataset.steps(spec.training, ranks) if dataset else None
     longest = dataset.lengths.longest if dataset and dataset.is_whole else spec.training.sequence_length
     rows = steps.rows_per_step if steps else spec.training.effective_batch_size
-    demand = replace(_demand(spec, rows, longest), loss=options.loss_kernel)
+    demand = replace(_demand(spec, config, rows, longest), loss=options.loss_kernel)
     situation, product = _situation(spec, options)
     decision = decide(model, demand, situation)
     tokens = round(dataset.examples * dataset.mean) * spec.training.epochs if dataset else None
@@ -106,8 +107,8 @@ def _existing(folder: Path, option: str) -> str:
     return str(folder.absolute())
 
 
-def _dimensions(folder: Path, spec: FineTuneJobSpec) -> ModelDimensions:
-    model = dimensions_of(_config(folder), MODEL_FIELD)
+def _dimensions(config: Mapping[str, Any], spec: FineTuneJobSpec) -> ModelDimensions:
+    model = dimensions_of(config, MODEL_FIELD)
     try:
         targets = model.targets(spec.lora.target_modules)
     except UnknownTargetError as error:
@@ -140,13 +141,14 @@ def _dataset(spec: FineTuneJobSpec, model: Path, datasets: Path | None) -> Datas
     return estimate_dataset(spec, model, resolve_file(location, Reason.DATASET_INVALID), location.manifest_field)
 
 
-def _demand(spec: FineTuneJobSpec, rows: int, longest: int) -> Demand:
+def _demand(spec: FineTuneJobSpec, config: Mapping[str, Any], rows: int, longest: int) -> Demand:
     return demand_of(
         spec.lora,
         spec.training,
         method=spec.method,
         quantization=spec.quantization,
         precision=default_precision(spec.resources.gpus),
+        attention=default_attention(config),
         gpus=spec.resources.gpus,
         nodes=spec.resources.nodes,
         rows_per_step=rows,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from finetune_api.conditions import Reason
 from finetune_api.finetunejob import Lora, Training
 from finetune_api.quantization import Attention, Method, Precision, Quantization, Sharding
+from finetune_trainer.failures import UserError
 from finetune_trainer.planning.memory import LossKernel, Setup
 from finetune_trainer.planning.method import method_of, possible_quantizations
 from finetune_trainer.planning.portions import (
@@ -53,6 +55,8 @@ class Demand:
     gpus: int
     """On each node; 0 computes on the CPU."""
     nodes: int
+    only_eager: bool = False
+    """Whether the model has no other attention."""
     loss: LossKernel = LossKernel.FUSED
 
     @property
@@ -112,12 +116,23 @@ def demand_of(
     method: Method,
     quantization: Quantization | None,
     precision: Precision,
+    attention: Attention,
     gpus: int,
     nodes: int,
     rows_per_step: int,
     longest: int,
 ) -> Demand:
-    """`longest` is the longest example's tokens; packed rows are always filled up to the sequence length."""
+    """`precision` and `attention` are taken where the spec says nothing. `longest` is the longest example's tokens;
+    packed rows are always filled up to the sequence length.
+
+    UserError (OrderInvalid) where the spec asks for an attention that the model does not have.
+    """
+    if training.attention is Attention.SDPA and attention is Attention.EAGER:
+        raise UserError(
+            Reason.ORDER_INVALID,
+            "spec.training.attention: the model caps its attention's scores, which sdpa cannot; set eager, or leave "
+            "it out",
+        )
     length = training.sequence_length if training.packing else min(longest, training.sequence_length)
     return Demand(
         targets=lora.target_modules,
@@ -127,7 +142,7 @@ def demand_of(
         method=method,
         quantization=quantization,
         precision=training.precision or precision,
-        attention=training.attention or Attention.SDPA,
+        attention=training.attention or attention,
         checkpointing=training.activation_checkpointing,
         micro_batch_size=training.micro_batch_size,
         rows_per_step=rows_per_step,
@@ -135,4 +150,5 @@ def demand_of(
         packing=training.packing,
         gpus=gpus,
         nodes=nodes,
+        only_eager=attention is Attention.EAGER,
     )

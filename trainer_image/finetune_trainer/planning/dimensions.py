@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finetune_api.quantization import Attention
 from finetune_trainer.planning.layouts import LAYOUTS, LinearLayer, Widths
 from finetune_trainer.target_modules import ALL_LINEAR
 
@@ -37,6 +38,8 @@ _FOUR_TIMES_THE_HIDDEN_SIZE = frozenset({"falcon", "gpt2"})
 """Their feed-forward part, where config.json does not say."""
 _KEPT_BY_ACTIVATION = {"gelu_new": 4, "relu2": 2}
 """Tensors of the feed-forward width that an activation function keeps which is no single operation of torch's."""
+_WITHOUT_SDPA = frozenset({"gemma2", "vaultgemma"})
+"""They cap their scores, which only eager attention can."""
 _EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _KNOWN_LAYER_TYPES = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 
@@ -68,6 +71,8 @@ class ModelDimensions:
     """Whether the output layer is the embedding."""
     linears: tuple[LinearLayer, ...]
     """The matrices of one layer."""
+    caps_scores: bool = False
+    """Whether attention passes its scores through a tanh."""
     kept_by_activation: int = 1
     """Tensors of the feed-forward width that the activation function keeps for the backward pass."""
 
@@ -130,8 +135,16 @@ def read_dimensions(config: Mapping[str, Any]) -> ModelDimensions:
         normed=_normed(model_type, widths),
         tied=_is_tied(config, model_type),
         linears=LAYOUTS[model_type](widths),
+        caps_scores=bool(config.get("attn_logit_softcapping")),
         kept_by_activation=_kept_by_activation(config),
     )
+
+
+def default_attention(config: Mapping[str, Any]) -> Attention:
+    """The fastest that the trainer image carries and the model can."""
+    text = config.get("text_config")
+    model_type = (text if isinstance(text, Mapping) else config).get("model_type")
+    return Attention.EAGER if model_type in _WITHOUT_SDPA else Attention.SDPA
 
 
 def _refuse_other_kinds(config: Mapping[str, Any]) -> None:

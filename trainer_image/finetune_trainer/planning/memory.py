@@ -216,7 +216,8 @@ def _attention_scores(model: ModelDimensions, setup: Setup) -> int:
     """Eager attention keeps every head's scores: their softmax in float32 and again as it is multiplied with."""
     if setup.attention is not Attention.EAGER:
         return 0
-    return model.heads * setup.length * (4 + setup.element)
+    cap = setup.element if model.caps_scores else 0
+    return model.heads * setup.length * (4 + setup.element + cap)
 
 
 def _inputs(model: ModelDimensions, setup: Setup) -> float:

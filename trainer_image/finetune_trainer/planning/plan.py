@@ -12,7 +12,7 @@ from finetune_api.quantization import Precision
 from finetune_trainer.cpu_features import multiplies_bfloat16
 from finetune_trainer.planning.decision import Decision, Situation, decide, dimensions_of
 from finetune_trainer.planning.demand import Demand, demand_of
-from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError
+from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError, default_attention
 from finetune_trainer.planning.method import method_of
 from finetune_trainer.planning.steps import Lengths, Steps, count_steps
 from finetune_trainer.planning.throughput import Forecast
@@ -33,6 +33,7 @@ def make_plan(
         method=order.method,
         quantization=order.quantization,
         precision=default_precision(order.gpus),
+        attention=default_attention(config),
         gpus=order.gpus,
         nodes=order.nodes,
         rows_per_step=steps.rows_per_step,

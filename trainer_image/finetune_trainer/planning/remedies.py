@@ -56,7 +56,7 @@ def _free_changes(demand: Demand) -> Iterator[Change]:
         smaller = (size for size in range(demand.micro_batch_size - 1, 0, -1) if demand.share % size == 0)
         for size in smaller:
             yield Change(f"spec.training.microBatchSize: {size}", replace(demand, micro_batch_size=size))
-    if demand.attention is Attention.EAGER:
+    if demand.attention is Attention.EAGER and not demand.only_eager:
         yield Change("spec.training.attention: sdpa", replace(demand, attention=Attention.SDPA))
     if demand.precision is Precision.FLOAT32:
         yield Change("spec.training.precision: bfloat16", replace(demand, precision=Precision.BFLOAT16))

@@ -11,7 +11,7 @@ from finetune_trainer.planning.dimensions import ModelDimensions
 from finetune_trainer.planning.memory import GIB, estimate, total
 from finetune_trainer.planning.throughput import Experience
 
-RESERVE_SHARE = 0.15
+RESERVE_SHARE = 0.18
 """Of a GPU's memory stays free, since the figures are estimates: what the published peaks ask for."""
 MEASURED_RESERVE_SHARE = 0.08
 """The same once an earlier training of the model on such a GPU has corrected the estimate."""
