@@ -115,7 +115,8 @@ class Report:
 
     def _dataset_lines(self) -> list[tuple[str, str]]:
         if self.dataset is None or self.steps is None:
-            return [("steps", "not known: give --datasets")]
+            filled = "; a step is taken to have a row for each example" if self.demand.packing else ""
+            return [("steps", f"not known: give --datasets{filled}")]
         within = "" if self.dataset.is_whole else f", give or take {self.dataset.half_width:.1f}"
         return [
             ("examples", f"{self.dataset.examples} of {self.dataset.mean:.1f} tokens{within}"),
