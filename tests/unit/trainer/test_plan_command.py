@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from planning_subjects import DIGEST, LLAMA_8B, measurement
 from workplaces import write_tokenizer
 
+from finetune_api.finetunejob import FineTuneJobSpec
 from finetune_trainer.plan_command.command import main
 
 SPEC: dict[str, Any] = {
@@ -278,3 +280,31 @@ def test_it_answers_in_a_second_and_imports_neither_torch_nor_a_tokenizer(desk: 
     after = os.times()
     assert (finished.returncode, finished.stderr) == (0, "[]\n")
     assert after.children_user + after.children_system - before.children_user - before.children_system < 1
+
+
+def rules_of(schema: Any) -> Iterator[str]:
+    """The messages of all rules that the CRD has."""
+    if isinstance(schema, dict):
+        yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", ()))
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from rules_of(inner)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"method": "auto", "baseModel": {}},
+        {"dataset": {}},
+        {"method": "lora", "quantization": "int8"},
+        {"method": "qlora", "quantization": "none"},
+        {"training": {"microBatchSize": 3}},
+        {"training": {"earlyStopping": {}}, "dataset": SPEC["dataset"] | {"validationFraction": "0"}},
+        {"resources": {"gpus": 0, "nodes": 2}},
+        {"guard": {"action": "Pause"}},
+    ],
+    ids=str,
+)
+def test_a_rule_over_several_fields_is_told_in_the_words_of_the_crd(desk: Desk, spec: dict[str, Any]) -> None:
+    desk.write_manifest(spec)
+    told = desk.complaint()
+    assert any(rule in told for rule in rules_of(FineTuneJobSpec.model_json_schema()))
