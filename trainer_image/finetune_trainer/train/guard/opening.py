@@ -23,7 +23,7 @@ from finetune_trainer.train.ledger import Ledger
 def watching(count: int, device: Device, guard: Guard | None, ledger: Ledger, reporter: Reporter) -> Iterator[Watch]:
     """Watches the training's GPUs: for the guard, for progress reports, and for the ledger, which is written every 10 s
     so that an attempt that is killed counts."""
-    watch = watch_gpus(count, () if device.bus_id is None else (device.bus_id,), guard)
+    watch = watch_gpus(count, device.bus_ids(count), guard)
     watch.rested_before = ledger.rested_seconds_before
     ledger.measure(watch.usage, device.peak_memory_bytes)
     reporter.show(watch.vitals)
