@@ -78,6 +78,8 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         if self._team.is_alone or not training or isinstance(model, DistributedDataParallel):
             return super()._wrap_model(model, training, dataloader)
         prepared = self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
+        # All read the same base model; and of a sharded one each has another part.
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(prepared, _names_in_base_model(prepared))
         return DistributedDataParallel(prepared, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
     def _move_model_to_device(self, model: torch.nn.Module, device: torch.device) -> None:
@@ -117,6 +119,11 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
             group["initial_lr"] = rate
             group["lr"] = rate * factor(self.lr_scheduler.last_epoch)
         self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+
+def _names_in_base_model(model: torch.nn.Module) -> list[str]:
+    frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
+    return [*frozen, *(name for name, _ in model.named_buffers())]
 
 
 def step_loss(logs: Mapping[str, Any], step: int) -> StepLoss | None:

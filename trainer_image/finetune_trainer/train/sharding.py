@@ -33,7 +33,9 @@ def sharded_with_adapter(
     trained = {parameter for parameter in model.parameters() if parameter.requires_grad}
     for piece in _pieces(base):
         _keep_quantization_here(piece, device)
-        fully_shard(piece, mesh=mesh, ignored_params=trained)
+        # By itself the outermost piece would stay gathered after a validation, until the process that writes a
+        # checkpoint reads its weights; then it alone would gather them again, and all would wait for ever.
+        fully_shard(piece, mesh=mesh, reshard_after_forward=True, ignored_params=trained)
     for parameter in trained:
         parameter.data = parameter.data.to(device.name)
     check_sharded(model, team.size)
