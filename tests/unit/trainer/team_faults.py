@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+from scripted_nvml import ScriptedNvml
 
 from finetune_trainer.train.completion_trainer import CompletionTrainer
 
@@ -61,3 +63,9 @@ def shards_nothing() -> None:
     from finetune_trainer.train import sharding
 
     sharding.fully_shard = lambda *args, **kwargs: None
+
+
+def watches_cards(folder: str, *script: str) -> None:
+    """The first process of the node sees GPUs that follow a script."""
+    if os.environ["LOCAL_RANK"] == "0":
+        ScriptedNvml(Path(folder)).start(*script)

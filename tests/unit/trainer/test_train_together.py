@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from teams import Ended, prepared, result_in, train_as_team
 from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, trained
 
 from finetune_api.exit_codes import ExitCode
+from finetune_api.guard import Guard, GuardAction
 from finetune_api.quantization import Method, Quantization, Sharding
 from finetune_api.results import TrainResult
 
@@ -143,6 +144,30 @@ def test_when_the_loss_of_one_is_no_number_all_leave_out_the_step_and_go_back(
     result = ended.words[0].result
     assert isinstance(result, TrainResult)
     assert (result.training.rollbacks, result.training.steps) == (1, STEPS)
+
+
+CARD = "ambient=25 resistance=0.25 tau=0.5 idle=50 busy=400 lag=0.05"
+"""Gets from 37 °C, at rest, to 125 °C, at work, within a second."""
+
+
+def test_when_one_gpu_is_too_hot_all_save_one_checkpoint_and_pause(workplace: Workplace, tmp_path: Path) -> None:
+    """The second process watches no GPU: the first one of a node watches all."""
+    training = EXACT["training"] | {"epochs": 60, "checkpoint_every_steps": 1000}
+    prepared(workplace, training=training, lora=EXACT["lora"])
+    cards = ("load process", f"gpu uuid=GPU-cool {CARD} resistance=0.01", f"gpu uuid=GPU-hot {CARD}")
+    ended = train_as_team(
+        workplace,
+        tmp_path / "words",
+        partial(team_faults.watches_cards, str(tmp_path), *cards),
+        training=training,
+        lora=EXACT["lora"],
+        guard=Guard(max_temperature_celsius=70, action=GuardAction.PAUSE),
+    )
+    assert ended.exit_codes == [ExitCode.OVERHEATED, ExitCode.OVERHEATED]
+    assert f"the checkpoint of step {checkpoints(workplace)[-1]} is saved" in ended.told[1]
+    (attempt,) = json.loads((checkpoints_folder(workplace) / "attempts.json").read_text())["attempts"]
+    assert sorted(attempt["energy_joules"]) == ["GPU-cool", "GPU-hot"]
+    assert attempt["is_paused"]
 
 
 def test_a_base_model_that_is_whole_in_each_process_although_it_should_not_be_ends_the_training(

@@ -30,6 +30,7 @@ from finetune_trainer.train.model_card import CARD_FILE, adapter_card
 from finetune_trainer.train.portions import Portions, portions_for
 from finetune_trainer.train.team import joined_team
 from finetune_trainer.train.tracking.curves import curves_of
+from finetune_trainer.train.usage_board import board_of_all_nodes
 from finetune_trainer.train.validation import perplexity
 
 LOSSES_FILE = "losses.jsonl"
@@ -43,28 +44,30 @@ def train(
     device = choose_device(order.gpus)
     with joined_team(device) as team:
         reporter = reporter if team.is_first else SilentReporter()
+        board = board_of_all_nodes(team)
         with (
             curves_of(order, prepared, identity, reporter, are_kept=team.is_first) as curves,
             Ledger(checkpoints_folder, is_kept=team.is_first) as ledger,
-            watching(order.gpus if team.leads_node else 0, device, order.guard, ledger, reporter) as watch,
+            watching(order.gpus, device, order.guard, ledger, reporter, team, board) as watch,
         ):
             portions = team.told_by_first(
                 lambda: portions_for(order.training, prepared.plan, checkpoints_folder, team.size)
             )
+            identity_of_steps = _of_these_steps(identity, portions)
             assignment = Assignment(
                 order=order,
                 prepared=prepared,
                 prepared_folder=Path(order.directory) / Step.PREPARE,
                 model_folder=team.told_by_first(lambda: _unchanged_base_model(order, prepared, reporter)),
-                checkpoints=Checkpoints(
-                    checkpoints_folder, _of_these_steps(identity, portions), reporter.problem, team
-                ),
+                checkpoints=Checkpoints(checkpoints_folder, identity_of_steps, reporter.problem, team),
                 portions=portions,
                 device=device,
                 watch=watch,
                 curves=curves,
             )
             learnt = learn(assignment, ledger, reporter)
+            board.post(watch.usage())
+            team.wait()
             if team.is_first:
                 return _write(assignment, identity, learnt, ledger, reporter)
             help_with_export(assignment, learnt)
