@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,21 @@ def shards_nothing() -> None:
     sharding.fully_shard = lambda *args, **kwargs: None
 
 
-def watches_cards(folder: str, *script: str) -> None:
-    """The first process of the node sees GPUs that follow a script."""
-    if os.environ["LOCAL_RANK"] == "0":
-        ScriptedNvml(Path(folder)).start(*script)
+def second_card_gets_hot(folder: str, *script: str) -> None:
+    """The node's first process sees GPUs that follow a script; the other one's gets hot in the sixth step."""
+    if os.environ["LOCAL_RANK"] != "0":
+        return
+    nvml = ScriptedNvml(Path(folder))
+    nvml.start(*script)
+    original = CompletionTrainer.training_step
+
+    def training_step(trainer: CompletionTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = original(trainer, *args, **kwargs)
+        if trainer.state.global_step + 1 == 6:
+            nvml.load(1, 1.0)
+            while nvml.celsius(1) < 100:
+                time.sleep(0.01)
+            nvml.load(1, 0.0)
+        return loss
+
+    CompletionTrainer.training_step = training_step

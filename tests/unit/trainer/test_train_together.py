@@ -147,24 +147,23 @@ def test_when_the_loss_of_one_is_no_number_all_leave_out_the_step_and_go_back(
 
 
 CARD = "ambient=25 resistance=0.25 tau=0.5 idle=50 busy=400 lag=0.05"
-"""Gets from 37 °C, at rest, to 125 °C, at work, within a second."""
+"""37 °C at rest; gets to 125 °C at work, and back, within two seconds."""
 
 
 def test_when_one_gpu_is_too_hot_all_save_one_checkpoint_and_pause(workplace: Workplace, tmp_path: Path) -> None:
     """The second process watches no GPU: the first one of a node watches all."""
-    training = EXACT["training"] | {"epochs": 60, "checkpoint_every_steps": 1000}
-    prepared(workplace, training=training, lora=EXACT["lora"])
-    cards = ("load process", f"gpu uuid=GPU-cool {CARD} resistance=0.01", f"gpu uuid=GPU-hot {CARD}")
+    prepared(workplace, **EXACT)
+    cards = (f"gpu uuid=GPU-cool {CARD}", f"gpu uuid=GPU-hot {CARD}")
     ended = train_as_team(
         workplace,
         tmp_path / "words",
-        partial(team_faults.watches_cards, str(tmp_path), *cards),
-        training=training,
-        lora=EXACT["lora"],
+        partial(team_faults.second_card_gets_hot, str(tmp_path), *cards),
+        **EXACT,
         guard=Guard(max_temperature_celsius=70, action=GuardAction.PAUSE),
     )
     assert ended.exit_codes == [ExitCode.OVERHEATED, ExitCode.OVERHEATED]
-    assert f"the checkpoint of step {checkpoints(workplace)[-1]} is saved" in ended.told[1]
+    assert "the checkpoint of step 6 is saved" in ended.told[1]
+    assert checkpoints(workplace)[-1] == 6
     (attempt,) = json.loads((checkpoints_folder(workplace) / "attempts.json").read_text())["attempts"]
     assert sorted(attempt["energy_joules"]) == ["GPU-cool", "GPU-hot"]
     assert attempt["is_paused"]

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
@@ -33,21 +35,20 @@ _NOTHING_KEPT = "the processes that train together had not begun"
 def train_together(order: TrainOrder) -> TrainResult | None:
     """Trains in as many processes as the order has GPUs a node. Raises what the decisive one of them ended with. None
     on all nodes but the first, which tells the result."""
-    with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
-        _set_environment(order, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="finetune-") as name:
+        folder = Path(name)
         try:
             # The agent answers signals itself, once its processes run.
-            with STOP.at_once(_NOTHING_KEPT):
+            with _environment(order, folder), STOP.at_once(_NOTHING_KEPT):
                 launch_agent(_configuration(order), sys.executable, ["-m", "finetune_trainer"])
         except SignalException as stopped:
-            raise decisive(read_last_words(Path(folder))) or StoppedError(
-                f"stopped as told; {_NOTHING_KEPT}"
-            ) from stopped
+            failure = decisive(read_last_words(folder))
+            raise failure or StoppedError(f"stopped as told; {_NOTHING_KEPT}") from stopped
         except ChildFailedError as failed:
-            raise _cause(failed, read_last_words(Path(folder))) from None
+            raise _cause(failed, read_last_words(folder)) from None
         finally:
             STOP.listen()
-        return _result(read_last_words(Path(folder)))
+        return _result(read_last_words(folder))
 
 
 def _configuration(order: TrainOrder) -> LaunchConfig:
@@ -73,13 +74,19 @@ def _configuration(order: TrainOrder) -> LaunchConfig:
     )
 
 
-def _set_environment(order: TrainOrder, folder: Path) -> None:
+@contextmanager
+def _environment(order: TrainOrder, folder: Path) -> Iterator[None]:
     """What the processes inherit: the order, where to leave their last words, and each its share of the threads."""
+    before = dict(os.environ)
     os.environ[ORDER_VARIABLE] = order.to_json()
     os.environ[LAST_WORDS_VARIABLE] = str(folder)
-    threads = os.environ.get(_THREADS_VARIABLE)
-    if threads is not None:
-        os.environ[_THREADS_VARIABLE] = str(max(1, int(threads) // max(1, order.gpus)))
+    if _THREADS_VARIABLE in before:
+        os.environ[_THREADS_VARIABLE] = str(max(1, int(before[_THREADS_VARIABLE]) // max(1, order.gpus)))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _cause(failed: ChildFailedError, words: dict[int, LastWord]) -> Exception:
