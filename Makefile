@@ -37,7 +37,7 @@ lint: $(READY) ## ruff, mypy, import-linter, committed CRDs
 	@$(IN_VENV) -m finetune_api.crds crds helm/finetune-operator/definitions --check
 
 unit: $(READY) ## Tests of API and operator that need no cluster
-	@$(IN_VENV) -m pytest tests/unit --ignore tests/unit/trainer
+	@$(IN_VENV) -m pytest tests/unit --ignore tests/unit/trainer --numprocesses auto
 
 .PHONY: prepare
 prepare: $(READY) ## Build what the cluster and the images need, side by side

@@ -8,7 +8,7 @@ from typing import Any
 
 Json = Mapping[str, Any]
 API_VERSION = "finetune.dev/v1alpha1"
-TINY_RESOURCES = {"gpus": 1, "cpu": "500m", "memory": "2Gi"}
+TINY_RESOURCES = {"gpus": 1, "cpu": "900m", "memory": "2Gi"}
 
 
 def fine_tune_job(

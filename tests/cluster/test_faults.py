@@ -19,8 +19,8 @@ from manifests import comparison, examples, fine_tune_job
 from workbench import Workbench, condition
 
 TEST_GPUS = 2
-LONG = {"epochs": 100, "effectiveBatchSize": 1, "checkpointEverySteps": 50}
-"""A thousand steps of the tiny model: long enough to be interrupted, with a checkpoint every moment."""
+LONG = {"epochs": 64, "effectiveBatchSize": 1, "checkpointEverySteps": 50}
+"""Seven hundred steps of the tiny model: long enough to be interrupted, with a checkpoint every moment."""
 RESTARTS: Counter[str] = Counter()
 """How often the operator should have been restarted, by its pod's uid: before these tests, and by their kills."""
 
@@ -186,17 +186,24 @@ def test_a_job_that_is_suspended_from_the_start_makes_no_pod(bench: Workbench) -
     assert bench.jobs_of("finetunejob", "not-yet") == []
 
 
-def test_a_job_waits_while_no_node_has_a_gpu_and_goes_on_when_one_has(bench: Workbench) -> None:
+@contextmanager
+def all_gpus_broken(cluster: Cluster) -> Iterator[None]:
+    """Until the block ends; a pod that has a GPU keeps it."""
     for index in range(TEST_GPUS):
-        bench.cluster.set_device_health(index, healthy=False)
+        cluster.set_device_health(index, healthy=False)
     try:
+        yield
+    finally:
+        for index in range(TEST_GPUS):
+            cluster.set_device_health(index, healthy=True)
+
+
+def test_a_job_waits_while_no_node_has_a_gpu_and_goes_on_when_one_has(bench: Workbench) -> None:
+    with all_gpus_broken(bench.cluster):
         bench.apply(fine_tune_job("no-gpu"))
         complete = bench.wait_for_reason("finetunejob", "no-gpu", "WaitingForGPU")
         assert "nvidia.com/gpu" in complete["message"]
         assert bench.status("finetunejob", "no-gpu")["phase"] == "Queued"
-    finally:
-        for index in range(TEST_GPUS):
-            bench.cluster.set_device_health(index, healthy=True)
     bench.wait_for_phase("finetunejob", "no-gpu", "Succeeded")
 
 
@@ -329,15 +336,21 @@ def test_an_evaluation_goes_on_when_its_pod_is_deleted(bench: Workbench) -> None
 
 def test_faults_make_the_operator_restart_only_by_kills_and_lasting_ones_do_not_make_it_spin(bench: Workbench) -> None:
     lasting = {
-        "never-a-gpu": (fine_tune_job("never-a-gpu", resources={"gpus": TEST_GPUS + 1}), "WaitingForGPU"),
+        "never-a-gpu": (fine_tune_job("never-a-gpu"), "WaitingForGPU"),
         "never-a-claim": (
             fine_tune_job("never-a-claim", artifacts={"persistentVolumeClaim": {"claimName": "nowhere"}}),
             "WaitingForVolume",
         ),
-        "always-hungry": (fine_tune_job("always-hungry", resources={"memory": "96Mi"}), "HostMemoryExceeded"),
+        "always-hungry": (
+            fine_tune_job("always-hungry", resources={"gpus": 0, "memory": "96Mi"}),
+            "HostMemoryExceeded",
+        ),
     }
-    bench.apply(*(manifest for manifest, _ in lasting.values()))
-    for name, (_, reason) in lasting.items():
-        bench.wait_for_reason("finetunejob", name, reason)
-    operator_calm.wait_until_it_stands_still(bench)
-    wait_for_no_restarts_but_by_kills(bench)
+    with all_gpus_broken(bench.cluster):
+        bench.apply(*(manifest for manifest, _ in lasting.values()))
+        for name, (_, reason) in lasting.items():
+            bench.wait_for_reason("finetunejob", name, reason)
+        operator_calm.wait_until_it_stands_still(bench)
+        wait_for_no_restarts_but_by_kills(bench)
+        for name in lasting:
+            bench.delete("finetunejob", name)

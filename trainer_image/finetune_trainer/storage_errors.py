@@ -15,7 +15,7 @@ _BROKEN_VOLUME = frozenset({errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIME
 _REFUSED = frozenset({errno.EACCES, errno.EPERM})
 # safetensors (Rust) and torch.save (C++) do not raise OSError; these are their words for a failed write.
 _NO_SPACE_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
-_FAILED_WRITE_WORDS = ("PytorchStreamWriter", "iostream error", "Error while serializing")
+_FAILED_WRITE_WORDS = ("PytorchStreamWriter", "inline_container", "iostream error", "Error while serializing")
 _NEARLY_FULL_BYTES = 1024 * 1024
 
 

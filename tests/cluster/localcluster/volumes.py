@@ -16,6 +16,8 @@ POD_USER = 65532
 CAPACITY = "100Gi"
 ACCESS_MODES = ["ReadWriteMany"]
 TIMEOUT_SECONDS = 60
+EMPTYING_SECONDS = 240
+"""A namespace is gone when the kubelet has ended the last of its pods, of which a test may leave a hundred."""
 
 
 def create_namespace(api: ApiClient, checkout: Checkout, name: str) -> dict[str, Path]:
@@ -34,7 +36,7 @@ def create_namespace(api: ApiClient, checkout: Checkout, name: str) -> dict[str,
 
 def delete_namespace(api: ApiClient, checkout: Checkout, name: str) -> None:
     api.call("DELETE", f"/api/v1/namespaces/{name}")
-    if not wait_until(lambda: api.get(f"/api/v1/namespaces/{name}").status == 404, TIMEOUT_SECONDS, every=0.2):
+    if not wait_until(lambda: api.get(f"/api/v1/namespaces/{name}").status == 404, EMPTYING_SECONDS, every=0.2):
         raise ClusterError(f"namespace {name} does not go away", remedy="look for finalizers in it")
     for claim in CLAIMS:
         api.call("DELETE", f"/api/v1/persistentvolumes/{_volume_name(name, claim)}")

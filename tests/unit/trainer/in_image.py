@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+EVERYTHING = ["tests/unit/trainer", "--numprocesses", "auto"]
+
 
 def main(virtualenv: Path, arguments: list[str]) -> int:
     packages = virtualenv / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
@@ -20,7 +22,7 @@ def main(virtualenv: Path, arguments: list[str]) -> int:
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = "/tmp/hypothesis"
     import pytest
 
-    return int(pytest.main(["-p", "no:cacheprovider", *(arguments or ["tests/unit/trainer"])]))
+    return int(pytest.main(["-p", "no:cacheprovider", *(arguments or EVERYTHING)]))
 
 
 if __name__ == "__main__":

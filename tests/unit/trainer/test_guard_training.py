@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pynvml
 import pytest
+from interruptions import InterruptingReporter, checkpoints, stages
 from scripted_nvml import LIBRARY, ScriptedNvml
 from workplaces import TRAINING, MakeWorkplace, Workplace, losses
 
@@ -25,6 +26,7 @@ from finetune_trainer import prepare_training
 from finetune_trainer.failures import Overheated, StoppedError
 from finetune_trainer.stopping import STOP
 from finetune_trainer.train import step
+from finetune_trainer.train.guard import controller
 from finetune_trainer.train.portions import portions_for
 
 CARD = "gpu name=NVIDIA_L40S ambient=25 resistance=0.25 tau=0.5 idle=50 busy=400 lag=0.05 used=123456"
@@ -97,17 +99,17 @@ class Thermometer:
 def test_a_hot_gpu_rests_between_micro_batches_and_the_limit_is_held(workplace: Workplace, nvml: ScriptedNvml) -> None:
     nvml.start("load process", CARD)
     with Thermometer(70) as free:
-        train(workplace, None, epochs=4)
+        train(workplace, None, epochs=8)
     shutil.rmtree(workplace.directory)
     nvml.start("load process", CARD)
     with Thermometer(70) as guarded:
-        summary = train(workplace, HOT, epochs=4).training
+        summary = train(workplace, HOT, epochs=8).training
     assert guarded.longest_excess < min(1.0, free.longest_excess)
-    assert guarded.highest < free.highest - 10
+    assert guarded.highest < free.highest
     assert summary.guard is not None
-    assert float(summary.guard.throttled_seconds) > 1
+    assert float(summary.guard.throttled_seconds) > 0.2
     progress = [event for event in workplace.events if event.get("guard") == "Throttled"]
-    assert progress[-1]["throttledSeconds"] > 1
+    assert progress[-1]["throttledSeconds"] > 0.2
     assert {"gpuWatts", "gpuCelsius", "gpuUtilization", "gpuJoules"} <= progress[-1].keys()
 
 
@@ -122,14 +124,24 @@ def test_the_guard_changes_nothing_that_is_learnt(
 
 
 def test_a_stop_ends_a_rest(workplace: Workplace, nvml: ScriptedNvml) -> None:
-    """A card that stays hot: without the stop the rest would take minutes."""
+    """A card that stays hot: without the stop the rest would take minutes. What the step that it came in had learnt is
+    dropped."""
+    prepare_training.run(workplace.prepare_order(training=SMALL_BATCHES, validation_fraction="0"), workplace.reporter)
     nvml.start("load process", CARD.replace("ambient=25", "ambient=80"))
-    timer = threading.Timer(2.0, signal.raise_signal, [signal.SIGTERM])
+    timer = threading.Timer(1.0, signal.raise_signal, [signal.SIGTERM])
     STOP.listen()
-    timer.start()
-    with pytest.raises(StoppedError, match="the checkpoint of step 1 is saved"):
-        train(workplace, HOT)
-    assert [path.name for path in (workplace.directory / "checkpoints").glob("checkpoint-*")] == ["checkpoint-1"]
+
+    def stop_soon() -> None:
+        """A rest tells the step that it comes after again and again."""
+        if timer.ident is None:
+            timer.start()
+
+    order = workplace.train_order(training=SMALL_BATCHES, gpus=1, guard=HOT)
+    began = time.monotonic()
+    with pytest.raises(StoppedError, match="the checkpoint of step 0 is saved"):
+        step.run(order, InterruptingReporter(workplace, "training", 0, stop_soon))
+    assert time.monotonic() - began < controller.HELPLESS_SECONDS / 4
+    assert checkpoints(workplace) == [0]
 
 
 def test_with_the_action_pause_a_hot_gpu_ends_the_attempt_with_a_checkpoint(
@@ -139,12 +151,10 @@ def test_with_the_action_pause_a_hot_gpu_ends_the_attempt_with_a_checkpoint(
     with pytest.raises(Overheated, match=r"past its limit \(\d+ °C, limit 70 °C\); the checkpoint of step") as caught:
         train(workplace, HOT.model_copy(update={"action": GuardAction.PAUSE}))
     assert (caught.value.exit_code, caught.value.reason) == (ExitCode.OVERHEATED, Reason.OVERHEATED)
-    (checkpoint,) = (workplace.directory / "checkpoints").glob("checkpoint-*")
+    saved = checkpoints(workplace)[-1]
     nvml.start("load process", CARD)
     summary = train(workplace, COOL).training
-    assert f"training on from step {checkpoint.name.removeprefix('checkpoint-')}" in [
-        event.get("stage") for event in workplace.events
-    ]
+    assert f"training on from step {saved}" in stages(workplace)
     assert summary.guard is not None
     assert summary.guard.pauses == 1
     assert summary.failed_attempts_energy_kwh is None

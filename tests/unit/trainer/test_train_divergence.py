@@ -73,7 +73,7 @@ def test_weights_and_moments_stay_as_they_are_in_a_step_that_is_left_out(
     """The adapter after two steps of which the second was left out is that after the first."""
     poison(monkeypatch, at_full_rate(2, 2), not_finite)
     prepare_training.run(workplace.prepare_order(training=EVERY), workplace.reporter)
-    killed(workplace, at=2, training=EVERY)
+    killed(workplace, at=3, training=EVERY)
     folder = workplace.directory / "checkpoints"
     first, second = (load_file(folder / f"checkpoint-{number}" / "adapter_model.safetensors") for number in (1, 2))
     assert all(torch.equal(first[name], second[name]) for name in first)

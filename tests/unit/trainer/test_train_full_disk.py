@@ -30,16 +30,25 @@ def no_space_for(workplace: Workplace, step: int, name: str) -> Callable[[], Non
     return fill_up
 
 
-@pytest.mark.parametrize("name", ["adapter_model.safetensors", "trainer_state.json"])
-def test_the_last_good_checkpoint_is_left_and_gone_on_from(make_workplace: MakeWorkplace, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason", "remedy"),
+    [
+        ("trainer_state.json", Reason.STORAGE_FULL, "Enlarge the claim of spec.artifacts"),
+        # torch only says that a write failed, and the volume that it is on has space.
+        ("optimizer.pt", Reason.STORAGE_FAILED, "check that the artifacts volume is mounted read-write"),
+    ],
+)
+def test_the_last_good_checkpoint_is_left_and_gone_on_from(
+    make_workplace: MakeWorkplace, name: str, reason: Reason, remedy: str
+) -> None:
     whole, full = make_workplace("whole"), make_workplace("full")
     trained(whole)
     prepare_training.run(full.prepare_order(), full.reporter)
     reporter = InterruptingReporter(full, "training", 6, no_space_for(full, 8, name))
     with pytest.raises(InfrastructureError) as caught:
         step.run(full.train_order(), reporter)
-    assert (caught.value.reason, caught.value.exit_code) == (Reason.STORAGE_FULL, ExitCode.INFRASTRUCTURE)
-    assert "Enlarge the claim of spec.artifacts" in caught.value.message
+    assert (caught.value.reason, caught.value.exit_code) == (reason, ExitCode.INFRASTRUCTURE)
+    assert remedy in caught.value.message
     assert checkpoints(full) == [0, 4]
     assert not (checkpoints_folder(full) / ".unfinished").exists()
     step.run(full.train_order(), full.reporter)

@@ -69,6 +69,16 @@ def test_energy_of_attempts_that_failed_is_told_apart(
     assert (ledger.energy_kilowatt_hours, ledger.failed_kilowatt_hours) == (counted, failed)
 
 
+def test_the_peak_memory_is_that_of_learning_and_not_of_what_follows(tmp_path: Path) -> None:
+    taken = 300
+    ledger = Ledger(tmp_path)
+    with ledger:
+        ledger.measure(lambda: NONE, lambda: taken)
+        ledger.training_ends()
+        taken = 900
+    assert ledger.peak_memory_bytes == 300
+
+
 def test_an_attempt_that_was_killed_has_failed_with_what_was_written_last(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.measure(lambda: drawn(7.2e6), lambda: 1)

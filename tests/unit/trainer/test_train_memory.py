@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from interruptions import checkpoints_folder, stages, start
-from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, trained
+from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, prepared_with, trained
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
@@ -34,6 +34,18 @@ def short_of_memory(limit: float, monkeypatch: pytest.MonkeyPatch, error: Except
     def training_step(trainer: CompletionTrainer, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         needed = inputs["input_ids"].shape[0] * (0.5 if trainer.args.activation_checkpointing else 1)
         if needed > limit and trainer.state.global_step + 1 >= from_step:
+            raise error
+        return original(trainer, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(CompletionTrainer, "training_step", training_step)
+
+
+def short_of_tokens(limit: int, monkeypatch: pytest.MonkeyPatch, error: Exception, from_step: int) -> None:
+    """A device on which at most so many tokens fit at once."""
+    original = CompletionTrainer.training_step
+
+    def training_step(trainer: CompletionTrainer, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if inputs["input_ids"].numel() > limit and trainer.state.global_step + 1 >= from_step:
             raise error
         return original(trainer, model, inputs, *args, **kwargs)
 
@@ -113,6 +125,23 @@ def test_portions_change_no_loss(
     assert losses(workplace) == pytest.approx(undisturbed, abs=1e-5)
 
 
+def test_packed_rows_get_shorter_when_nothing_else_is_left_and_the_training_starts_anew(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = {"training": TRAINING | {"sequence_length": 256, "packing": True, "activation_checkpointing": True}}
+    two_rows = {"packing": True, "rows_per_step": 2, "micro_batch_size": 1, "gradient_accumulation": 2}
+    prepared = prepared_with(workplace, two_rows, **order)
+    assert prepared.dataset.longest <= 128
+    short_of_tokens(128, monkeypatch, CPU_ERROR, from_step=5)
+    message = exhausted(workplace, **order).message
+    assert "a row of 256 tokens does not fit into memory; the next attempt fills rows of 128, 4 a step" in message
+    summary = step.run(workplace.train_order(**order), workplace.reporter).training
+    assert summary.steps == len(losses(workplace))
+    assert not [stage for stage in stages(workplace) if stage.startswith("training on")]
+    packings = [stage for stage in stages(workplace) if stage.startswith("packed 36 examples into ")]
+    assert [packing.rpartition("of ")[2] for packing in packings] == ["256 tokens", "128 tokens"]
+
+
 def test_when_nothing_is_left_to_try_the_user_is_told_what_to_change(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,8 +176,12 @@ CompletionTrainer.training_step = training_step
 """From the sixth step on hardly any memory is left for it."""
 
 
-def test_an_allocator_that_fails_is_not_a_defect(make_workplace: MakeWorkplace, tmp_path: Path) -> None:
-    """Examples long enough for a step to need what is not there: tens of MiB."""
+def test_an_allocator_that_fails_is_not_a_defect(
+    make_workplace: MakeWorkplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Examples long enough for a step to need what is not there: tens of MiB. (Left to itself, the C library may keep
+    that much from the steps before.)"""
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", str(64 << 10))
     rows = [row | {"input": row["input"] * 12} for row in eps_rows(40)]
     order: dict[str, Any] = {"training": EXACT | {"micro_batch_size": 8, "sequence_length": 512}, "lora": NO_DROPOUT}
     whole, short = make_workplace("whole"), make_workplace("short")

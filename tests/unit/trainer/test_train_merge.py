@@ -130,7 +130,7 @@ def test_the_cards_say_what_came_of_what(workplace: Workplace) -> None:
         prepared.dataset.digest,
         "rank 16, alpha 32, dropout 0.05, LoRA+ 4",
         f"| training loss at the end | {result.training.final_loss} |",
-        f"| validation loss at the end | {result.training.validation_loss} |",
+        f"| validation loss | {result.training.validation_loss} |",
         'PeftModel.from_pretrained(base, "adapter")',
     ):
         assert expected in card

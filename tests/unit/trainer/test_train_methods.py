@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from interruptions import learning_rates, stopped
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
@@ -15,9 +16,7 @@ from workplaces import TRAINING, MakeWorkplace, Workplace, losses, prepared_with
 
 from finetune_api.conditions import Reason
 from finetune_api.quantization import Attention, Method, Precision, Quantization
-from finetune_trainer.failures import StoppedError, UserError
-from finetune_trainer.reporting import Reporter
-from finetune_trainer.stopping import STOP
+from finetune_trainer.failures import UserError
 from finetune_trainer.train import step
 
 
@@ -64,29 +63,14 @@ def test_lora_plus_moves_the_second_matrix_further(make_workplace: MakeWorkplace
     assert size_of_b(plus) > 4 * size_of_b(plain)
 
 
-class StopAtStep(Reporter):
-    """Asks the process to stop in a step."""
-
-    def __init__(self, workplace: Workplace, at: int) -> None:
-        super().__init__(workplace.said, interval=0)
-        self._at = at
-
-    def progress(self, step: int, steps: int, **details: Any) -> bool:
-        STOP.requested |= (self._stage, step) == ("training", self._at)
-        return super().progress(step, steps, **details)
-
-
 @pytest.mark.usefixtures("stop_request")
 def test_lora_plus_goes_on_as_if_it_had_not_been_stopped(make_workplace: MakeWorkplace) -> None:
     whole, interrupted = make_workplace("whole"), make_workplace("interrupted")
     trained(whole, training=SLOW, lora=PLUS)
     prepared_with(interrupted, {}, training=SLOW, lora=PLUS)
-    with pytest.raises(StoppedError):
-        step.run(interrupted.train_order(training=SLOW, lora=PLUS), StopAtStep(interrupted, 4))
-    state = json.loads(next(interrupted.directory.glob("checkpoints/checkpoint-5/trainer_state.json")).read_text())
-    rates = [entry["learning_rate"] for entry in state["log_history"]]
-    assert rates[-1] < max(rates) == pytest.approx(3e-3), "the cosine falls"
-    STOP.requested = False
+    stopped(interrupted, at=4, training=SLOW, lora=PLUS)
+    rates = learning_rates(interrupted, 5)
+    assert rates[5] < max(rates.values()) == pytest.approx(3e-3), "the cosine falls"
     step.run(interrupted.train_order(training=SLOW, lora=PLUS), interrupted.reporter)
     assert losses(interrupted) == pytest.approx(losses(whole), abs=1e-6)
 

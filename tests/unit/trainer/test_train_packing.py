@@ -12,14 +12,12 @@ import torch
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruptions import checkpoints_folder, stages, stopped
 from transformers import AutoModelForCausalLM
 from trl import pack_dataset
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, prepared_with
 
-from finetune_trainer.failures import StoppedError
-from finetune_trainer.reporting import Reporter
-from finetune_trainer.stopping import STOP
 from finetune_trainer.train import step
 from finetune_trainer.train.completion_trainer import completion_loss
 from finetune_trainer.train.examples import one_a_row, packed
@@ -135,25 +133,8 @@ def test_labels_stay_with_their_tokens() -> None:
 # A whole training
 
 
-class StopAfter(Reporter):
-    """Asks the process to stop when a stage has come so far."""
-
-    def __init__(self, workplace: Workplace, stage: str, at: int) -> None:
-        super().__init__(workplace.said, interval=0)
-        self._stop_at = (stage, at)
-
-    def stage(self, stage: str) -> None:
-        super().stage(stage)
-        STOP.requested |= self._stop_at == (stage, 0)
-
-    def progress(self, step: int, steps: int, **details: Any) -> bool:
-        STOP.requested |= self._stop_at == (self._stage, step)
-        return super().progress(step, steps, **details)
-
-
 def rows_said(workplace: Workplace) -> int:
-    stages = [event["stage"] for event in workplace.events if event["event"] == "stage"]
-    (packing,) = {stage for stage in stages if stage.startswith("packed 36 examples into ")}
+    (packing,) = {stage for stage in stages(workplace) if stage.startswith("packed 36 examples into ")}
     return int(packing.split()[4])
 
 
@@ -169,9 +150,8 @@ def test_a_packed_training_learns_and_says_how_many_rows_it_has(workplace: Workp
 @pytest.mark.usefixtures("stop_request")
 def test_a_packed_training_counts_every_token_once_an_epoch(workplace: Workplace) -> None:
     prepared = prepared_with(workplace, TWO_ROWS_A_STEP, training=PACKING)
-    with pytest.raises(StoppedError):
-        step.run(workplace.train_order(training=PACKING), StopAfter(workplace, stage="validating", at=0))
-    ledger = json.loads((workplace.directory / "checkpoints" / "attempts.json").read_text())
+    stopped(workplace, "validating", at=0, training=PACKING)
+    ledger = json.loads((checkpoints_folder(workplace) / "attempts.json").read_text())
     assert [attempt["tokens"] for attempt in ledger["attempts"]] == [prepared.dataset.train_tokens * 2]
 
 
@@ -182,9 +162,7 @@ def test_a_resumed_packed_training_takes_the_same_steps(make_workplace: MakeWork
     for workplace in (whole, interrupted):
         prepared_with(workplace, TWO_ROWS_A_STEP, training=PACKING)
     expected = step.run(whole.train_order(training=PACKING), whole.reporter)
-    with pytest.raises(StoppedError):
-        step.run(interrupted.train_order(training=PACKING), StopAfter(interrupted, stage="training", at=told_at))
-    STOP.requested = False
+    stopped(interrupted, at=told_at, training=PACKING)
     resumed = step.run(interrupted.train_order(training=PACKING), interrupted.reporter)
     assert losses(interrupted) == pytest.approx(losses(whole), abs=1e-6)
     assert resumed.training.adapter_digest == expected.training.adapter_digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
@@ -12,13 +13,11 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from interruptions import poison, stopped
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from workplaces import Workplace, losses, trained
+from workplaces import TRAINING, Workplace, losses, trained
 
 from finetune_trainer import prepare_training
-from finetune_trainer.failures import StoppedError
-from finetune_trainer.reporting import Reporter
-from finetune_trainer.stopping import STOP
 from finetune_trainer.train import step
 from finetune_trainer.train.tracking.background import BackgroundRun
 from finetune_trainer.train.tracking.points import Point
@@ -52,38 +51,41 @@ def test_every_training_leaves_its_curves_for_tensorboard(workplace: Workplace) 
     for name in ("grad_norm", "tokens_per_second"):
         values = [value for _, value in curve(workplace, name)]
         assert len(values) == 10 and min(values) > 0
-    ((at, held_out),) = curve(workplace, "validation_loss")
-    assert at == 10
-    assert f"{held_out:.4f}" == result.training.validation_loss
-
-
-class StopAtStep(Reporter):
-    """Asks the process to stop in a step."""
-
-    def __init__(self, workplace: Workplace, at: int) -> None:
-        super().__init__(workplace.said, interval=0)
-        self._at = at
-
-    def progress(self, step: int, steps: int, **details: Any) -> bool:
-        STOP.requested |= step == self._at and str(self._stage).startswith("training")
-        return super().progress(step, steps, **details)
-
-
-def stopped_at(workplace: Workplace, at: int, **order: Any) -> None:
-    with pytest.raises(StoppedError):
-        step.run(workplace.train_order(**order), StopAtStep(workplace, at))
-    STOP.requested = False
+    held_out = [(at, f"{value:.4f}") for at, value in curve(workplace, "validation_loss")]
+    assert held_out == [(0, result.training.validation_loss_before), (10, result.training.validation_loss)]
 
 
 @pytest.mark.usefixtures("stop_request")
 def test_a_resumed_training_goes_on_with_the_same_curve(workplace: Workplace) -> None:
     prepare_training.run(workplace.prepare_order(), workplace.reporter)
-    for at in (2, 6):
-        stopped_at(workplace, at)
+    stopped(workplace, at=2)
+    stopped(workplace, "training on from step 3", at=6)
     step.run(workplace.train_order(), workplace.reporter)
     found = curve(workplace, "loss")
     assert steps(found) == list(range(1, 11))
     assert [value for _, value in found] == pytest.approx(losses(workplace), rel=1e-6)
+
+
+@pytest.mark.usefixtures("stop_request")
+def test_a_rollback_takes_the_bad_steps_off_the_curves(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps 6 to 8 come out far too high at the full learning rate, and are taken anew from the checkpoint of 4."""
+    full = float(TRAINING["learning_rate"])
+    poison(
+        monkeypatch,
+        lambda trainer: trainer.state.global_step >= 5 and trainer.args.learning_rate == full,
+        lambda loss: loss * math.inf,
+    )
+    assert trained(workplace).training.rollbacks == 1
+    found = curve(workplace, "loss")
+    assert steps(found) == list(range(1, 11))
+    assert [value for _, value in found] == pytest.approx(losses(workplace), rel=1e-6)
+    assert steps(curve(workplace, "learning_rate")) == list(range(1, 11))
+    assert steps(curve(workplace, "validation_loss")) == [0, 10]
+
+
+def test_every_look_of_early_stopping_is_on_the_curve(workplace: Workplace) -> None:
+    trained(workplace, training=TRAINING | {"checkpoint_every_steps": 2, "early_stopping": {"patience": 9}})
+    assert steps(curve(workplace, "validation_loss")) == [0, 2, 4, 6, 8, 10]
 
 
 def test_what_was_written_after_the_checkpoint_is_purged(workplace: Workplace) -> None:
@@ -116,6 +118,8 @@ def check_mlflow(uri: str, workplace: Workplace) -> None:
     assert [metric.step for metric in history] == list(range(1, 11))
     assert [metric.value for metric in history] == pytest.approx(losses(workplace), rel=1e-6)
     assert {"loss", "learning_rate", "grad_norm", "tokens_per_second", "validation_loss"} == set(run.data.metrics)
+    looks = client.get_metric_history(run.info.run_id, "validation_loss")
+    assert sorted(metric.step for metric in looks) == [0, 10]
     assert run.data.params["lora.rank"] == "16"
     assert run.data.params["plan.method"] == "lora"
 
@@ -130,7 +134,7 @@ def test_mlflow_without_a_server_writes_to_the_volume_and_asks_no_network(
     monkeypatch.setattr(socket.socket, "connect", refuse)
     prepare_training.run(workplace.prepare_order(), workplace.reporter)
     assert "artifacts" in workplace.directory.parts, "as where pods mount the volume, and MLflow finds nothing"
-    stopped_at(workplace, 3, tracking={"mlflow": {}})
+    stopped(workplace, at=3, tracking={"mlflow": {}})
     step.run(workplace.train_order(tracking={"mlflow": {}}), workplace.reporter)
     copy = shutil.copytree(workplace.directory / "mlruns", workplace.root / "taken home")
     assert capfd.readouterr().out == ""
@@ -157,7 +161,7 @@ def mlflow_server(tmp_path: Path) -> Iterator[str]:
 def test_mlflow_on_a_server_has_one_run_of_all_attempts(workplace: Workplace, mlflow_server: str) -> None:
     tracking = {"mlflow": {"server": mlflow_server}}
     prepare_training.run(workplace.prepare_order(), workplace.reporter)
-    stopped_at(workplace, 3, tracking=tracking)
+    stopped(workplace, at=3, tracking=tracking)
     step.run(workplace.train_order(tracking=tracking), workplace.reporter)
     check_mlflow(mlflow_server, workplace)
     assert not (workplace.directory / "mlruns").exists()

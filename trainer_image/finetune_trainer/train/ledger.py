@@ -117,6 +117,12 @@ class Ledger:
         """What is drawn from here on is drawn for learning; what was drawn before, for loading."""
         self._joules_before_training = sum(self._usage().joules.values())
 
+    def training_ends(self, agree: Callable[[float], float] = float) -> None:
+        """The peak is that of learning: what writing and merging take tells the next plan nothing. `agree` gives the
+        largest of several processes that train together."""
+        peak = int(agree(self._peak_memory()))
+        self._peak_memory = lambda: peak
+
     def learnt(self, tokens: int, training_seconds: float) -> None:
         """So much was learnt in this attempt so far."""
         usage = self._usage()

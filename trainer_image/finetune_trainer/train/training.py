@@ -66,6 +66,7 @@ def train(
                 curves=curves,
             )
             learnt = learn(assignment, ledger, reporter)
+            ledger.training_ends(team.largest)
             board.post(watch.usage())
             team.wait()
             if team.is_first:

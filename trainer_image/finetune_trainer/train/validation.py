@@ -38,6 +38,7 @@ class Validation:
         self._trainer = trainer
         self._validations = Validations(checkpoints.folder, checkpoints.identity, checkpoints.team)
         self._curves = assignment.curves
+        self._watch = assignment.watch
         self._rule = rule if trainer.eval_dataset is not None else None
         self._reporter = reporter
         self._what_is_kept = checkpoints.what_is_kept
@@ -68,6 +69,7 @@ class Validation:
             return None
         if step not in self.losses:
             self._reporter.stage(STAGE if step else STAGE_BEFORE)
+            self._watch.began()
             with no_random_numbers_drawn():
                 loss = validation_loss(self._trainer, self._team, self._reporter, self._what_is_kept())
             if not math.isfinite(loss):

@@ -14,7 +14,10 @@ _SECONDS = 30.0
 
 
 class WandbRun:
-    """Every attempt goes on with the run of the same key. Nothing of the machine, the code or stdout is collected."""
+    """Every attempt goes on with the run of the same key. Nothing of the machine, the code or stdout is collected.
+
+    Steps that a rollback takes anew keep their first values there: W&B takes no step twice.
+    """
 
     def __init__(self, wanted: WeightsAndBiases, run: RunDescription, folder: Path) -> None:
         for name, value in _SETTINGS.items():
