@@ -76,6 +76,16 @@ def test_two_processes_learn_what_one_learns(
     assert float(result.training.validation_loss or "nan") == pytest.approx(validation_loss(alone), abs=2e-4)
 
 
+def test_a_model_that_is_kept_in_parts_is_merged_whole(workplace: Workplace, tmp_path: Path) -> None:
+    prepared(workplace, {"sharding": Sharding.FSDP}, **EXACT)
+    ended = train_as_team(workplace, tmp_path / "words", export={"merged": True}, **EXACT)
+    assert ended.exit_codes == [0, 0]
+    result = ended.words[0].result
+    assert isinstance(result, TrainResult)
+    assert result.merged_path == "train/merged"
+    assert (workplace.directory / "train" / "merged" / "model.safetensors").is_file()
+
+
 def validation_loss(workplace: Workplace) -> float:
     result = result_in(workplace.directory / "train" / "result.json")
     assert isinstance(result, TrainResult)

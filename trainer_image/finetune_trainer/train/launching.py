@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from torch.distributed import DistError
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.rendezvous.api import RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, launch_agent
 
 from finetune_api.conditions import Reason
@@ -46,6 +48,9 @@ def train_together(order: TrainOrder) -> TrainResult | None:
             raise failure or StoppedError(f"stopped as told; {_NOTHING_KEPT}") from stopped
         except ChildFailedError as failed:
             raise _cause(failed, read_last_words(folder)) from None
+        except (DistError, RendezvousError) as error:
+            message = f"the pods of the training did not find each other within {_MEET_SECONDS} s: {error}"
+            raise InfrastructureError(Reason.POD_LOST, message) from error
         finally:
             STOP.listen()
         return _result(read_last_words(folder))

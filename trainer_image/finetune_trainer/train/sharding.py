@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, set_seed
 
 from finetune_api.conditions import Reason
-from finetune_trainer.failures import TrainerFailure
+from finetune_trainer.failures import TrainerFailure, UserError
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.team import Team
 
@@ -27,6 +27,11 @@ def sharded_with_adapter(
 ) -> PeftModel:
     """Of a base model that was loaded into host memory. One layer at a time goes to the device, where only this
     process's part of it stays. The seed is the one that trl sets before it makes an adapter."""
+    if getattr(base, "is_loaded_in_8bit", False):
+        raise UserError(
+            Reason.ORDER_INVALID,
+            "spec.quantization: int8 weights cannot be kept in parts on several GPUs: set nf4 or none",
+        )
     set_seed(seed)
     model = get_peft_model(base, adapter)
     mesh = init_device_mesh("cuda" if device.is_gpu else "cpu", (team.size,), mesh_dim_names=("fsdp",))
