@@ -95,8 +95,10 @@ def _environment(order: TrainOrder, folder: Path) -> Iterator[None]:
 
 
 def _cause(failed: ChildFailedError, words: dict[int, LastWord]) -> Exception:
-    """A process that was killed says nothing; what the others say then is only that they lost it."""
-    killed = {rank: -failure.exitcode for rank, failure in failed.failures.items() if failure.exitcode < 0}
+    """A process that was killed says nothing; what the others say then is only that they lost it. (The agent's own
+    signal may end a process that has said its last word already.)"""
+    ends = failed.failures.items()
+    killed = {rank: -end.exitcode for rank, end in ends if end.exitcode < 0 and end.local_rank not in words}
     if not killed:
         return decisive(words) or failed
     rank, number = min(killed.items())
