@@ -20,7 +20,7 @@ from torch.distributed.launcher.api import LaunchConfig, launch_agent
 from finetune_api.conditions import Reason
 from finetune_api.orders import NODE_RANK_VARIABLE, NODES_VARIABLE, ORDER_VARIABLE, RENDEZVOUS_VARIABLE, TrainOrder
 from finetune_api.results import TrainResult
-from finetune_trainer.failures import InfrastructureError, StoppedError
+from finetune_trainer.failures import InfrastructureError, StoppedError, UserError
 from finetune_trainer.membership import LAST_WORDS_VARIABLE
 from finetune_trainer.stopping import STOP
 from finetune_trainer.train.last_words import LastWord, decisive, read_last_words
@@ -59,6 +59,12 @@ def train_together(order: TrainOrder) -> TrainResult | None:
 def _configuration(order: TrainOrder) -> LaunchConfig:
     """Alone on its node, the agent finds a free port itself. Of several pods, each has its number from its Job."""
     nodes = int(os.environ.get(NODES_VARIABLE, order.nodes))
+    if nodes > 1 and RENDEZVOUS_VARIABLE not in os.environ:
+        raise UserError(
+            Reason.ORDER_INVALID,
+            f"spec.resources.nodes: {nodes} nodes need to know where they meet: set {RENDEZVOUS_VARIABLE} to host:port "
+            f"of the first one and {NODE_RANK_VARIABLE} to each one's number, or train on one node",
+        )
     several = {
         "rdzv_backend": "static",
         "rdzv_endpoint": os.environ.get(RENDEZVOUS_VARIABLE, ""),
