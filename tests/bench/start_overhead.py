@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +20,7 @@ PAIRS = 12
 def measure() -> list[Measurement]:
     with prepared_namespace() as bench, watching_pods(bench) as pods:
         template = _bare_template(bench, pods)
-        pairs = [_pair(bench, pods, template, number) for number in range(PAIRS)]
+        pairs = [_told(number, _pair(bench, pods, template, number)) for number in range(PAIRS)]
     ours, bare = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     overheads = [mine - theirs for mine, theirs in pairs]
     return [
@@ -28,6 +29,11 @@ def measure() -> list[Measurement]:
         Measurement("start.overhead.median", statistics.median(overheads), "s"),
         Measurement("start.overhead.p95", percentile_95(overheads), "s"),
     ]
+
+
+def _told(number: int, pair: tuple[float, float]) -> tuple[float, float]:
+    print(f"  … pair {number + 1} of {PAIRS}: {pair[0]:.2f} s, bare {pair[1]:.2f} s", file=sys.stderr, flush=True)
+    return pair
 
 
 def _pair(bench: Workbench, pods: PodWatch, template: Json, number: int) -> tuple[float, float]:
@@ -46,7 +52,6 @@ def _ours(bench: Workbench, pods: PodWatch, name: str) -> float:
     started = time.monotonic()
     bench.apply(fine_tune_job(name))
     seconds = pods.until_started(f"{name}-") - started
-    bench.wait_for_phase("finetunejob", name, "Succeeded", "Failed")
     bench.delete("finetunejob", name)
     pods.until_gone(f"{name}-")
     return seconds
