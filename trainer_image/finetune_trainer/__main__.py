@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
 from finetune_api.orders import ORDER_VARIABLE, Order, parse_order
-from finetune_api.results import Failure
+from finetune_api.results import Failure, Result
 from finetune_trainer.failures import TrainerFailure, UserError
+from finetune_trainer.membership import membership
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.steps import carry_out
 from finetune_trainer.stopping import STOP
@@ -75,7 +76,9 @@ def run_order(path: Path | None) -> int:
     order: Order | None = None
     try:
         order = _read_order(path)
-        report_result(carry_out(order, Reporter()))
+        result = carry_out(order, Reporter())
+        if result is not None:
+            _tell(ExitCode.DONE, result)
         return ExitCode.DONE
     except Exception as error:
         return _fail(error, order)
@@ -84,12 +87,20 @@ def run_order(path: Path | None) -> int:
 def _fail(error: Exception, order: Order | None) -> int:
     failure = _as_trainer_failure(error, order)
     if failure is not None:
-        report_result(failure.to_failure())
-        return failure.exit_code
+        return _tell(failure.exit_code, failure.to_failure())
     traceback.print_exception(error)
     message = f"a defect of the trainer, traceback in the pod's log: {type(error).__name__}: {error}"
-    report_result(Failure(reason=Reason.INTERNAL_ERROR, message=message))
-    return ExitCode.DEFECT
+    return _tell(ExitCode.DEFECT, Failure(reason=Reason.INTERNAL_ERROR, message=message))
+
+
+def _tell(exit_code: ExitCode, result: Result) -> ExitCode:
+    """To the pod's reader; or to the process that started this one, which tells it for all."""
+    member = membership()
+    if member is None:
+        report_result(result)
+    else:
+        import_module("finetune_trainer.train.last_words").leave_last_word(member.last_words, exit_code, result)
+    return exit_code
 
 
 def _as_trainer_failure(error: Exception, order: Order | None) -> TrainerFailure | None:

@@ -5,7 +5,7 @@ Pure: nothing here reads a file or knows a device. docs/planning.md explains the
 
 from finetune_trainer.planning.method import resolve_method
 from finetune_trainer.planning.plan import make_plan
-from finetune_trainer.planning.portions import check_portions, largest_divisor
+from finetune_trainer.planning.portions import check_portions, largest_divisor, rank_share
 from finetune_trainer.planning.steps import Lengths
 
-__all__ = ["Lengths", "check_portions", "largest_divisor", "make_plan", "resolve_method"]
+__all__ = ["Lengths", "check_portions", "largest_divisor", "make_plan", "rank_share", "resolve_method"]

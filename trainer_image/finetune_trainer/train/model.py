@@ -23,9 +23,11 @@ def load_base_model(
     precision: Precision,
     device: Device,
     attention: Attention | None = None,
+    loaded_to: Device | None = None,
 ) -> PreTrainedModel:
     """Safetensors only, from the folder only, and no code that the folder may bring. Without an attention it is the
-    fastest that the model has and every device can."""
+    fastest that the model has and every device can. `loaded_to` says where it is put at first, when that is not the
+    device that it computes on."""
     _check_attention(attention, precision, device)
     transformers_logging.disable_progress_bar()
     try:
@@ -33,7 +35,7 @@ def load_base_model(
             folder,
             dtype=_TYPES[precision],
             quantization_config=_quantization_config(quantization, precision),
-            device_map={"": device.name},
+            device_map={"": (loaded_to or device).name},
             attn_implementation=None if attention is None else attention.value,
             use_safetensors=True,
             local_files_only=True,
