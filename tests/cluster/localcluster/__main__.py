@@ -93,7 +93,7 @@ def _prepare(options: argparse.Namespace) -> int:
     checkout, cache = Checkout.of_this_package(), Cache.of_user()
     toolchain.install_packages(cache)
     preparation.run_together(
-        lambda: toolchain.build(checkout, cache),
+        lambda: (toolchain.build(checkout, cache), toolchain.build_coredns(checkout, cache)),
         lambda: ImageBuilder(checkout, cache).build_and_store(list(Target)),
     )
     return 0

@@ -36,8 +36,9 @@ class GoCommands:
     def folder(self, cache: Cache) -> Path:
         """Keyed by all that the binaries are built from, so that a change of one builds anew."""
         digest = hashlib.sha256()
-        for file in ("go.mod", "go.sum"):
-            digest.update((self.module / file).read_bytes())
+        for file in ("go.mod", "go.sum", "main.go"):
+            if (self.module / file).exists():
+                digest.update((self.module / file).read_bytes())
         digest.update("\n".join(self.packages + self.variables).encode())
         return cache.binaries / f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
 

@@ -15,6 +15,7 @@ from localcluster.node_setup import MOUNT_POINTS
 
 KUBERNETES_VERSION = "v1.34.4"  # the last minor release whose kubelet takes cgroup v1 and containerd 1.6
 HELM_VERSION = "v3.20.2"
+COREDNS_VERSION = "v1.13.1"
 DEVICE_PLUGIN_PROTOCOL = "pkg/apis/deviceplugin/v1beta1/api.proto"
 
 
@@ -65,6 +66,17 @@ def helm_commands(checkout: Checkout) -> GoCommands:
     )
 
 
+def coredns_commands(checkout: Checkout) -> GoCommands:
+    """Our own command of CoreDNS's plugins: the stock one links the clients of every cloud."""
+    return GoCommands(
+        name="coredns",
+        version=COREDNS_VERSION,
+        module=checkout.kubernetes_modules / "coredns",
+        packages=("finetune.dev/tests/cluster/kubernetes/coredns",),
+        variables=(),
+    )
+
+
 def install(checkout: Checkout, cache: Cache) -> Toolchain:
     """Says what is missing, and installs and builds it."""
     install_packages(cache)
@@ -96,6 +108,13 @@ def clients(checkout: Checkout, cache: Cache) -> tuple[Path, Path]:
     with locks.exclusive(cache.root / "toolchain.lock", "building Kubernetes"):
         _build_missing((kubectl, helm), cache)
     return kubectl.folder(cache) / "kubectl", helm.folder(cache) / "helm"
+
+
+def build_coredns(checkout: Checkout, cache: Cache) -> Path:
+    """The command's path. A cluster does without; tests in which pods look for each other by name do not."""
+    with locks.exclusive(cache.root / "toolchain.lock", "building Kubernetes"):
+        _build_missing((coredns_commands(checkout),), cache)
+    return coredns_commands(checkout).folder(cache) / "coredns"
 
 
 def _build_missing(wanted: Sequence[GoCommands], cache: Cache) -> None:

@@ -114,14 +114,15 @@ def estimate(model: ModelDimensions, setup: Setup) -> MemoryParts:
     activations = _kept(model, setup) + max(0, _working_set(model, setup) - logits)
     parameters = adapter_parameters(model, setup)
     share = setup.ranks if setup.sharding is Sharding.FSDP else 1
-    buckets = parameters * setup.adapter_bytes if setup.sharding is Sharding.DDP else 0
+    # Only the base model is kept in parts: the adapter stays whole, and its gradients are averaged through buckets.
+    buckets = 0 if setup.sharding is Sharding.NONE else parameters * setup.adapter_bytes
     # Autocast keeps the copy that it computes with until the step's end.
     cast = parameters * setup.element if setup.casts else 0
     return MemoryParts(
         weights=_weights(model, setup) // share + _gathered(model, setup),
-        adapters=(parameters * setup.adapter_bytes + cast) // share,
-        gradients=parameters * setup.adapter_bytes // share + buckets,
-        optimizer=2 * parameters * setup.adapter_bytes // share,
+        adapters=parameters * setup.adapter_bytes + cast,
+        gradients=parameters * setup.adapter_bytes + buckets,
+        optimizer=2 * parameters * setup.adapter_bytes,
         activations=activations,
         logits=logits,
         context=CUDA_CONTEXT + int(FRAGMENTATION * (activations + logits)),
