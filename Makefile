@@ -74,12 +74,14 @@ bench: cluster-up ## Print and write build/bench.json; ONLY=name for one
 crds: $(READY) ## Write crds/ from the API models
 	@$(IN_VENV) -m finetune_api.crds crds helm/finetune-operator/definitions
 
+LOCK := -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header \
+	--python-platform x86_64-manylinux_2_28
+
 lock: $(READY) ## Resolve requirements/*.txt anew from pyproject.toml
-	@for extra in dev operator trainer; do \
-		$(VENV)/bin/python -m uv pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-header \
-			--python-platform x86_64-manylinux_2_28 --extra $$extra \
-			$$([ $$extra = dev ] && echo --extra operator || echo --constraint requirements/dev.txt) \
-			--output-file requirements/$$extra.txt; done
+	@$(VENV)/bin/python $(LOCK) pyproject.toml --extra dev --group operator --output-file requirements/dev.txt
+	@$(VENV)/bin/python $(LOCK) --group operator --constraint requirements/dev.txt --output-file requirements/operator.txt
+	@$(VENV)/bin/python $(LOCK) pyproject.toml --extra trainer --constraint requirements/dev.txt \
+		--output-file requirements/trainer.txt
 
 clean: cluster-down ## cluster-down, and remove what was built in the checkout
 	rm -rf build .cluster

@@ -104,7 +104,7 @@ class Training(ApiModel):
     precision: Precision | None = None
     """Number format of the weights that are not quantized. Left out, bfloat16 where the device computes with it."""
     attention: Attention | None = None
-    """Kernel of the attention. Left out, sdpa."""
+    """Kernel of the attention. Left out, sdpa, or eager where the model has no other."""
     early_stopping: EarlyStopping | None = None
     """When given, the training ends once the validation loss no longer falls."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42

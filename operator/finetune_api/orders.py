@@ -1,6 +1,6 @@
 """The order: the one JSON document that tells a pod what to do. It travels in the pod's environment."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -70,6 +70,9 @@ class OrderBase(WireModel):
     directory: str
     """Folder of this run on the artifacts volume, absolute; each step has its own folder in it."""
 
+    circumstances: ClassVar[frozenset[str]] = frozenset({"directory"})
+    """Fields that do not say what is asked for, so an order that differs only in them is the same one."""
+
     def to_json(self) -> str:
         return self.model_dump_json(by_alias=True, exclude_none=True)
 
@@ -92,6 +95,9 @@ class PrepareTrainingOrder(OrderBase):
     """GPUs that the cluster has. Empty where none is known: then nothing is said about what fits."""
     measured: Annotated[tuple[Measured, ...], Field(max_length=32)] = ()
     """What finished trainings took, latest first."""
+
+    # Else a plan that was lost from the status would be another one when it is made again, and train anew.
+    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "gpu_classes", "measured"})
 
 
 class TrainOrder(OrderBase):

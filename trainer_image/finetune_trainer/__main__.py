@@ -1,4 +1,7 @@
-"""Carries out one order: `python3 -m finetune_trainer` in a pod, `... run order.json` by hand."""
+"""Carries out one order: `python3 -m finetune_trainer` in a pod, `finetune run order.json` by hand.
+
+Also by hand: `finetune plan`, without a cluster, and `finetune import-gguf`.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ from pydantic import ValidationError
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
 from finetune_api.orders import ORDER_VARIABLE, Order, parse_order
-from finetune_api.results import Failure
+from finetune_api.results import Failure, Result
 from finetune_trainer.failures import TrainerFailure, UserError
+from finetune_trainer.membership import membership
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.steps import carry_out
 from finetune_trainer.stopping import STOP
@@ -50,14 +54,22 @@ _LIBRARY_SETTINGS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in _LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
-    options, others = _parser().parse_known_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["plan"]:
+        return _run_command("finetune_trainer.plan_command.command", given[1:])
     STOP.listen()
-    if options.command == "import-gguf":
-        exit_code: int = import_module("finetune_trainer.import_gguf").main(others)
-        return exit_code
+    if given[:1] == ["import-gguf"]:
+        return _run_command("finetune_trainer.import_gguf", given[1:])
+    options, others = _parser().parse_known_args(given)
     if others:
         _parser().error(f"unrecognized arguments: {' '.join(others)}")
     return run_order(options.order if options.command == "run" else None)
+
+
+def _run_command(module: str, arguments: Sequence[str]) -> int:
+    """A command that reads its own arguments; its module is imported only when it is asked for."""
+    exit_code: int = import_module(module).main(arguments)
+    return exit_code
 
 
 def run_order(path: Path | None) -> int:
@@ -65,7 +77,9 @@ def run_order(path: Path | None) -> int:
     order: Order | None = None
     try:
         order = _read_order(path)
-        report_result(carry_out(order, Reporter()))
+        result = carry_out(order, Reporter())
+        if result is not None:
+            _tell(ExitCode.DONE, result)
         return ExitCode.DONE
     except Exception as error:
         return _fail(error, order)
@@ -74,12 +88,20 @@ def run_order(path: Path | None) -> int:
 def _fail(error: Exception, order: Order | None) -> int:
     failure = _as_trainer_failure(error, order)
     if failure is not None:
-        report_result(failure.to_failure())
-        return failure.exit_code
+        return _tell(failure.exit_code, failure.to_failure())
     traceback.print_exception(error)
     message = f"a defect of the trainer, traceback in the pod's log: {type(error).__name__}: {error}"
-    report_result(Failure(reason=Reason.INTERNAL_ERROR, message=message))
-    return ExitCode.DEFECT
+    return _tell(ExitCode.DEFECT, Failure(reason=Reason.INTERNAL_ERROR, message=message))
+
+
+def _tell(exit_code: ExitCode, result: Result) -> ExitCode:
+    """To the pod's reader; or to the process that started this one, which tells it for all."""
+    member = membership()
+    if member is None:
+        report_result(result)
+    else:
+        import_module("finetune_trainer.train.last_words").leave_last_word(member.last_words, exit_code, result)
+    return exit_code
 
 
 def _as_trainer_failure(error: Exception, order: Order | None) -> TrainerFailure | None:
@@ -121,7 +143,7 @@ def _order_text(path: Path | None) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python3 -m finetune_trainer",
+        prog="finetune",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -129,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     run = commands.add_parser("run", help="carry out the order of a file")
     run.add_argument("order", type=Path, help="JSON document, as the environment variable would hold it")
+    commands.add_parser("plan", help="say what a FineTuneJob needs, without a cluster", add_help=False)
     commands.add_parser("import-gguf", help="turn a GGUF file into a model folder", add_help=False)
     return parser
 

@@ -35,8 +35,9 @@ class Marker(BaseModel):
 
 
 def order_identity(order: OrderBase) -> str:
-    """Digest of an order: what is asked for, not where it is put nor how the manifest's fields are called."""
-    document = order.model_dump(mode="json", by_alias=True, exclude={"directory"})
+    """Digest of an order: what is asked for, not where it is put, what the cluster has, nor how the manifest's fields
+    are called."""
+    document = order.model_dump(mode="json", by_alias=True, exclude=set(order.circumstances))
     return document_digest(_without(document, "manifestField"))
 
 

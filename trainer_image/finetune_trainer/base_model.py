@@ -11,13 +11,12 @@ from typing import Any
 from finetune_api.conditions import Reason
 from finetune_trainer.digests import combined_digest, digests_of_files
 from finetune_trainer.failures import UserError
-from finetune_trainer.known_architectures import causal_model_types
+from finetune_trainer.model_config import CONFIG_FILE, UnusableModelError, names_in, read_config
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.safetensors_headers import BrokenSafetensorsError, Shapes, read_shapes
 from finetune_trainer.stopping import STOP
 from finetune_trainer.tokenization import TOKENIZER_FILE
 
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -60,11 +59,11 @@ class BaseModel:
 def check_base_model(folder: Path, manifest_field: str) -> BaseModel:
     """UserError (ModelInvalid) names the field of the manifest and says what is missing."""
     try:
-        config = _read_config(folder)
+        config = read_config(folder)
         weight_files = _weight_files(folder)
         shapes = _shapes(weight_files)
         _check_tokenizer(folder)
-    except (_UnusableError, BrokenSafetensorsError) as error:
+    except (UnusableModelError, BrokenSafetensorsError) as error:
         raise UserError(Reason.MODEL_INVALID, f"{manifest_field}: {error}") from error
     return BaseModel(folder, config, shapes, weight_files)
 
@@ -84,42 +83,6 @@ def base_model_digest(model: BaseModel, reporter: Reporter) -> str:
     return combined_digest(digests_of_files(model.folder, model.files, count))
 
 
-class _UnusableError(ValueError):
-    """Why a folder cannot be used as a base model."""
-
-
-def _read_config(folder: Path) -> Mapping[str, Any]:
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise _UnusableError(f"the folder has no {CONFIG_FILE}, so it is no model; it holds {_names_in(folder)}")
-    try:
-        config = json.loads(path.read_text())
-    except ValueError as error:
-        raise _UnusableError(f"{CONFIG_FILE} is not JSON: {error}") from error
-    if not isinstance(config, dict) or "model_type" not in config:
-        raise _UnusableError(f"{CONFIG_FILE} names no model_type")
-    _refuse_what_cannot_be_trained(config)
-    return config
-
-
-def _refuse_what_cannot_be_trained(config: Mapping[str, Any]) -> None:
-    architecture = next(iter(config.get("architectures") or ()), "")
-    if architecture and not architecture.endswith(("ForCausalLM", "LMHeadModel")):
-        raise _UnusableError(f"the model is a {architecture}; only causal language models can be fine-tuned")
-    known = causal_model_types()
-    if known and config["model_type"] not in known:
-        raise _UnusableError(
-            f"the model type '{config['model_type']}' is not one that the trainer's transformers knows; code that a "
-            "model's folder brings is never run"
-        )
-    if config.get("quantization_config"):
-        method = config["quantization_config"].get("quant_method", "some method")
-        raise _UnusableError(
-            f"the weights are already quantized ({method}): give the model as it was published, in bfloat16 or "
-            "float16, and let spec.quantization quantize it"
-        )
-
-
 def _weight_files(folder: Path) -> tuple[Path, ...]:
     index = folder / INDEX_FILE
     if index.is_file():
@@ -127,7 +90,7 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     weights = folder / WEIGHTS_FILE
     if weights.is_file():
         return (weights,)
-    raise _UnusableError(_why_no_weights(folder))
+    raise UnusableModelError(_why_no_weights(folder))
 
 
 def _indexed_files(index: Path) -> tuple[Path, ...]:
@@ -135,12 +98,12 @@ def _indexed_files(index: Path) -> tuple[Path, ...]:
         weight_map = json.loads(index.read_text())["weight_map"]
         names = sorted(set(weight_map.values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _UnusableError(f"{INDEX_FILE} is broken: {error}") from error
+        raise UnusableModelError(f"{INDEX_FILE} is broken: {error}") from error
     if any(Path(name).name != name for name in names):
-        raise _UnusableError(f"{INDEX_FILE} names files outside of the folder")
+        raise UnusableModelError(f"{INDEX_FILE} names files outside of the folder")
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
-        raise _UnusableError(f"{len(missing)} of {len(names)} weight files are missing, such as {missing[0]}")
+        raise UnusableModelError(f"{len(missing)} of {len(names)} weight files are missing, such as {missing[0]}")
     return tuple(index.parent / name for name in names)
 
 
@@ -154,7 +117,7 @@ def _why_no_weights(folder: Path) -> str:
         )
     if any(folder.glob("*.gguf")):
         return "the folder holds a GGUF file: turn it into safetensors (python3 -m finetune_trainer import-gguf --help)"
-    return f"the folder has no safetensors weights; it holds {_names_in(folder)}"
+    return f"the folder has no safetensors weights; it holds {names_in(folder)}"
 
 
 def _shapes(weight_files: tuple[Path, ...]) -> Shapes:
@@ -162,7 +125,7 @@ def _shapes(weight_files: tuple[Path, ...]) -> Shapes:
     for path in weight_files:
         shapes.update(read_shapes(path))
     if not shapes:
-        raise _UnusableError("the weight files hold no weights")
+        raise UnusableModelError("the weight files hold no weights")
     return shapes
 
 
@@ -171,13 +134,8 @@ def _check_tokenizer(folder: Path) -> None:
         return
     other = next((name for name in _TOKENIZER_SOURCES if (folder / name).is_file()), None)
     if other is not None:
-        raise _UnusableError(
+        raise UnusableModelError(
             f"the folder has {other} but no {TOKENIZER_FILE}: make it with "
             "transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
         )
-    raise _UnusableError(f"the folder has no tokenizer ({TOKENIZER_FILE}); it holds {_names_in(folder)}")
-
-
-def _names_in(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return ", ".join(names[:8]) or "nothing"
+    raise UnusableModelError(f"the folder has no tokenizer ({TOKENIZER_FILE}); it holds {names_in(folder)}")

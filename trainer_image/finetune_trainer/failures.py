@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
@@ -13,7 +12,7 @@ from finetune_api.results import ERRORS_IN_STATUS, Failure
 class TrainerFailure(Exception):  # noqa: N818  (it becomes the `Failure` that is reported)
     """A step that did not end well, with a message that says what to do."""
 
-    exit_code: ClassVar[ExitCode] = ExitCode.DEFECT
+    exit_code: ExitCode = ExitCode.DEFECT
 
     def __init__(
         self,
@@ -36,6 +35,14 @@ class TrainerFailure(Exception):  # noqa: N818  (it becomes the `Failure` that i
             errors=self.errors[:ERRORS_IN_STATUS],
             error_count=self.error_count,
         )
+
+
+class MemberFailure(TrainerFailure):
+    """What one of several processes ended with, told by the one that started them."""
+
+    def __init__(self, exit_code: ExitCode, failure: Failure) -> None:
+        super().__init__(failure.reason, failure.message, errors=failure.errors, error_count=failure.error_count)
+        self.exit_code = exit_code
 
 
 class UserError(TrainerFailure):

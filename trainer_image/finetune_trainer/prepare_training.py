@@ -9,22 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.conditions import Reason
-from finetune_api.finetunejob import DatasetSummary
+from finetune_api.finetunejob import DatasetSummary, Overlong
 from finetune_api.group import Step
 from finetune_api.orders import Location, PrepareTrainingOrder
+from finetune_api.quantization import Method
 from finetune_api.results import PrepareTrainingResult, TrainResult
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
 from finetune_trainer.base_model import BaseModel, base_model_digest, check_base_model
 from finetune_trainer.dataset.counting import CountsByLine, count_examples, total
+from finetune_trainer.dataset.overlong import refuse_overlong
 from finetune_trainer.dataset.problems import refuse_problems
 from finetune_trainer.dataset.reading import NotJsonLinesError, ReadDataset, read_dataset
 from finetune_trainer.dataset.shapes import Shape
 from finetune_trainer.dataset.splitting import Split, canonical_lines, copies, split
 from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_file, resolve_folder
-from finetune_trainer.planning import make_plan, resolve_method
+from finetune_trainer.planning import Lengths, check_portions, make_plan, resolve_method
 from finetune_trainer.reporting import Reporter
-from finetune_trainer.target_modules import check_target_modules
+from finetune_trainer.target_modules import check_rank, check_target_modules
 from finetune_trainer.tokenization import Tokenizer
 from finetune_trainer.training_identity import training_identity
 
@@ -45,20 +47,29 @@ def run(order: PrepareTrainingOrder, reporter: Reporter) -> PrepareTrainingResul
 
 
 def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, reporter: Reporter) -> PrepareTrainingResult:
-    _check_what_is_asked_for(order)
+    resolve_method(order.method, order.quantization)
+    check_portions(order.training, order.gpus, order.nodes)
     model = _checked_model(order)
     tokenizer = Tokenizer.load(model.folder)
     dataset = _read(order.dataset, reporter)
     _check_fits(dataset, tokenizer, model)
     counts = _counted(order, dataset, tokenizer, reporter)
     parts = split(dataset.examples, Decimal(order.validation_fraction), order.training.seed)
-    learnt_from = total(parts.train, counts)
-    result = PrepareTrainingResult(
-        dataset=_summary(parts, counts),
-        plan=make_plan(order, len(parts.train), learnt_from.longest),
-        base_model_digest=base_model_digest(model, reporter),
-    )
+    lengths = Lengths(tuple(counts[numbered.line].tokens for numbered in parts.train))
+    digest = base_model_digest(model, reporter)
+    plan = make_plan(_in_the_form_of_before(order), model.config, lengths, digest)
+    result = PrepareTrainingResult(dataset=_summary(parts, counts), plan=plan, base_model_digest=digest)
     return _write(directory, identity, result, parts, _report(dataset, parts, counts))
+
+
+def _in_the_form_of_before(order: PrepareTrainingOrder) -> PrepareTrainingOrder:
+    """A run that is prepared again, say for other GPUs, keeps the form of its weights: its checkpoints are of it."""
+    if order.method is not Method.AUTO or order.quantization is not None:
+        return order
+    before = find_complete(Path(order.directory), Step.PREPARE)
+    if not isinstance(before, PrepareTrainingResult):
+        return order
+    return order.model_copy(update={"method": before.plan.method, "quantization": before.plan.quantization})
 
 
 def _find_trained(order: PrepareTrainingOrder, prepared: PrepareTrainingResult) -> TrainResult | None:
@@ -67,16 +78,11 @@ def _find_trained(order: PrepareTrainingOrder, prepared: PrepareTrainingResult) 
     return found if isinstance(found, TrainResult) else None
 
 
-def _check_what_is_asked_for(order: PrepareTrainingOrder) -> None:
-    resolve_method(order.method, order.quantization)
-    if order.gpus > 1:
-        raise UserError(Reason.ORDER_INVALID, "spec.resources.gpus: a training uses one GPU at most; set 1 (or 0)")
-
-
 def _checked_model(order: PrepareTrainingOrder) -> BaseModel:
     folder = resolve_folder(order.base_model, Reason.MODEL_INVALID)
     model = check_base_model(folder, order.base_model.manifest_field)
     check_target_modules(order.lora.target_modules, model.shapes)
+    check_rank(order.lora.rank, order.lora.target_modules, model.shapes)
     return model
 
 
@@ -133,6 +139,8 @@ def _counted(
             f"{order.dataset.manifest_field}: '{order.dataset.path}' has no examples: "
             "give one JSON object a line, of the shape " + ", ".join(Shape),
         )
+    if order.training.overlong is Overlong.REFUSE:
+        refuse_overlong(counts, order.training.sequence_length, order.dataset.manifest_field)
     return counts
 
 

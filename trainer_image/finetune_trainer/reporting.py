@@ -102,5 +102,12 @@ class Reporter:
         stream.flush()
 
 
+class SilentReporter(Reporter):
+    """Of several processes that train together, one speaks for all; the others say nothing."""
+
+    def _write(self, event: Event) -> None:
+        return
+
+
 def _rounded(value: float | None, digits: int = 1) -> float | None:
     return None if value is None else round(value, digits)

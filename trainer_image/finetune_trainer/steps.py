@@ -24,7 +24,7 @@ _MODULES: dict[type[Order], str] = {
 }
 
 
-def carry_out(order: Order, reporter: Reporter) -> Result:
-    """Each module has `run(order, reporter)`."""
-    result: Result = import_module(_MODULES[type(order)]).run(order, reporter)
+def carry_out(order: Order, reporter: Reporter) -> Result | None:
+    """Each module has `run(order, reporter)`. None where another process tells the result."""
+    result: Result | None = import_module(_MODULES[type(order)]).run(order, reporter)
     return result

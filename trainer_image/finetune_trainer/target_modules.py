@@ -30,6 +30,19 @@ def check_target_modules(wanted: Sequence[str], shapes: Shapes) -> None:
         )
 
 
+def check_rank(rank: int, wanted: Sequence[str], shapes: Shapes) -> None:
+    """UserError (OrderInvalid) when the rank is larger than a layer that gets an adapter: that would be no low rank."""
+    for name, shape in shapes.items():
+        layer = name.removesuffix(_WEIGHT)
+        is_target = tuple(wanted) == (ALL_LINEAR,) or any(_matches(layer, target) for target in wanted)
+        if is_target and _is_linear(name, shape) and rank > min(shape):
+            raise UserError(
+                Reason.ORDER_INVALID,
+                f"spec.lora.rank: {rank} is larger than the layer {layer} of {shape[0]} x {shape[1]}: set at most "
+                f"{min(shape)}, or leave the layer out of spec.lora.targetModules",
+            )
+
+
 def _is_linear(name: str, shape: tuple[int, ...]) -> bool:
     """Matrices in the repeated layers: not embeddings, not the output layer, not norms."""
     return len(shape) == 2 and name.endswith(_WEIGHT) and _IN_A_LAYER.search(name) is not None

@@ -6,18 +6,20 @@ from finetune_api.finetunejob import Lora, Training
 from finetune_api.results import PrepareTrainingResult
 from finetune_trainer.digests import document_digest
 
+_PORTIONS = {"micro_batch_size", "checkpoint_every_steps", "activation_checkpointing"}
+
 
 def training_identity(prepared: PrepareTrainingResult, lora: Lora, training: Training) -> str:
     """Digest of data, model and settings. Not of what only says how the work is cut up: micro-batches, checkpoints,
-    GPUs. So a training that ran out of memory and went on in smaller portions is still found again."""
-    portions = {"micro_batch_size", "checkpoint_every_steps"}
+    GPUs. So a training that ran out of memory and went on in smaller portions is still found again. Fields at their
+    default are left out, so that one which is added later renames no finished training."""
     return document_digest(
         {
             "dataset": prepared.dataset.digest,
             "baseModel": prepared.base_model_digest,
             "method": prepared.plan.method,
             "quantization": prepared.plan.quantization,
-            "lora": lora.model_dump(mode="json", by_alias=True),
-            "training": training.model_dump(mode="json", by_alias=True, exclude=portions),
+            "lora": lora.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            "training": training.model_dump(mode="json", by_alias=True, exclude=_PORTIONS, exclude_defaults=True),
         }
     )

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planning_subjects import A100, DIGEST, LLAMA_8B, gpu, measurement
 from workplaces import TRAINING, Workplace
 
 from finetune_api.conditions import Reason
-from finetune_api.quantization import Method, Precision, Quantization
-from finetune_trainer import cpu_features, planning, prepare_training
+from finetune_api.orders import PrepareTrainingOrder
+from finetune_api.planning import TrainingPlan
+from finetune_api.quantization import Attention, Method, Precision, Quantization, Sharding
+from finetune_trainer import cpu_features, prepare_training
 from finetune_trainer.failures import UserError
-from finetune_trainer.planning import largest_divisor, make_plan, resolve_method
+from finetune_trainer.planning import Lengths, largest_divisor, make_plan, resolve_method
 
 
 @pytest.mark.parametrize(
@@ -45,33 +48,104 @@ def test_what_contradicts_itself_is_refused(method: Method, quantization: Quanti
     assert caught.value.reason is Reason.ORDER_INVALID
 
 
-@pytest.mark.parametrize(
-    ("gpus", "longest", "micro_batch_size"), [(0, 93, 16), (0, 300, 4), (0, 5000, 1), (1, 2048, 4), (1, 93, 16)]
-)
+def plan(order: PrepareTrainingOrder, *, examples: int = 100, tokens: int = 93) -> TrainingPlan:
+    return make_plan(order, LLAMA_8B, Lengths((tokens,) * examples), DIGEST)
+
+
+@pytest.mark.parametrize(("longest", "micro_batch_size"), [(93, 16), (300, 4), (5000, 1)])
 def test_long_examples_go_through_in_smaller_portions(
-    workplace: Workplace, gpus: int, longest: int, micro_batch_size: int
+    workplace: Workplace, longest: int, micro_batch_size: int
 ) -> None:
     training = TRAINING | {"effective_batch_size": 16, "sequence_length": 8192}
-    plan = make_plan(workplace.prepare_order(gpus=gpus, training=training), examples=100, longest=longest)
-    assert plan.micro_batch_size == micro_batch_size
-    assert plan.gradient_accumulation == 16 // micro_batch_size
-    assert plan.steps == 14
+    made = plan(workplace.prepare_order(training=training), tokens=longest)
+    assert made.micro_batch_size == micro_batch_size
+    assert made.gradient_accumulation == 16 // micro_batch_size
+    assert made.steps == 14
 
 
 def test_a_pinned_micro_batch_size_is_kept(workplace: Workplace) -> None:
-    plan = make_plan(workplace.prepare_order(training=TRAINING | {"micro_batch_size": 2}), examples=9, longest=10)
-    assert (plan.micro_batch_size, plan.gradient_accumulation, plan.steps_per_epoch) == (2, 4, 2)
+    made = plan(workplace.prepare_order(training=TRAINING | {"micro_batch_size": 2}), examples=9)
+    assert (made.micro_batch_size, made.gradient_accumulation, made.steps_per_epoch) == (2, 4, 2)
 
 
 def test_a_pinned_micro_batch_size_must_divide_the_effective_one(workplace: Workplace) -> None:
     order = workplace.prepare_order(training=TRAINING | {"micro_batch_size": 3})
-    with pytest.raises(UserError, match=r"spec\.training\.microBatchSize: 3 must divide effectiveBatchSize 8"):
+    with pytest.raises(UserError, match=r"spec\.training\.microBatchSize: 3 must divide the 8 rows"):
         prepare_training.run(order, workplace.reporter)
 
 
-def test_several_gpus_are_refused_rather_than_left_idle(workplace: Workplace) -> None:
-    with pytest.raises(UserError, match=r"spec\.resources\.gpus: a training uses one GPU at most"):
-        prepare_training.run(workplace.prepare_order(gpus=2), workplace.reporter)
+def test_several_gpus_share_a_step(workplace: Workplace) -> None:
+    made = plan(workplace.prepare_order(gpus=2, nodes=2, gpu_classes=[gpu(80, gpus_per_node=2, nodes=2)]))
+    assert made.sharding is Sharding.DDP
+    assert made.micro_batch_size * made.gradient_accumulation * 4 == 8
+
+
+def test_a_step_that_several_gpus_cannot_share_is_refused_before_the_dataset_is_read(workplace: Workplace) -> None:
+    workplace.write_dataset(b"not JSON")
+    with pytest.raises(UserError, match=r"spec\.training\.effectiveBatchSize: 8 cannot be shared evenly by 3 GPUs"):
+        prepare_training.run(workplace.prepare_order(gpus=3), workplace.reporter)
+
+
+def test_the_gpus_of_the_cluster_decide_the_form(workplace: Workplace) -> None:
+    training = TRAINING | {"sequence_length": 2048}
+    small = plan(workplace.prepare_order(gpus=1, gpu_classes=[gpu(10)], training=training), tokens=2048)
+    large = plan(workplace.prepare_order(gpus=1, gpu_classes=[gpu(10), gpu(80)], training=training), tokens=2048)
+    assert (small.method, small.activation_checkpointing) == (Method.QLORA, True)
+    assert (large.method, large.activation_checkpointing) == (Method.LORA, False)
+    assert large.gpu_product == "GPU-80"
+    assert large.minimum_gpu_memory_mib is not None and large.minimum_gpu_memory_mib > 10 * 1024
+
+
+def test_what_fits_no_gpu_fails_while_preparing(workplace: Workplace) -> None:
+    order = workplace.prepare_order(gpus=1, gpu_classes=[gpu(4)])
+    with pytest.raises(UserError, match=r"spec\.resources: the training needs .* GiB on each GPU") as caught:
+        plan(order)
+    assert caught.value.reason is Reason.INSUFFICIENT_GPU_MEMORY
+
+
+def test_packed_a_plan_tells_the_rows_of_a_step(workplace: Workplace) -> None:
+    made = plan(workplace.prepare_order(training=TRAINING | {"packing": True}), examples=64, tokens=32)
+    assert (made.rows_per_step, made.micro_batch_size * made.gradient_accumulation) == (2, 2)
+    assert (made.steps_per_epoch, made.steps) == (8, 16)
+
+
+def test_hours_follow_from_earlier_trainings(workplace: Workplace) -> None:
+    card = gpu(80, product=A100)
+    known = plan(workplace.prepare_order(gpus=1, gpu_classes=[card], measured=[measurement(mean_watts="300")]))
+    unknown = plan(workplace.prepare_order(gpus=1, gpu_classes=[card]))
+    assert known.hours == f"{100 * 93 * 2 / 2000 / 3600:.2f}"
+    assert (unknown.hours, unknown.energy_kwh) == (None, None)
+    assert unknown.hours_note is not None and "no finished training" in unknown.hours_note
+
+
+def test_a_plan_is_made_of_what_the_spec_pins(workplace: Workplace) -> None:
+    pins = {"precision": "float32", "attention": "eager", "activation_checkpointing": True}
+    made = plan(workplace.prepare_order(training=TRAINING | pins))
+    assert (made.precision, made.attention, made.activation_checkpointing) == (
+        Precision.FLOAT32,
+        Attention.EAGER,
+        True,
+    )
+
+
+def test_other_gpus_do_not_make_another_order_of_it(workplace: Workplace) -> None:
+    first = prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    again = prepare_training.run(workplace.prepare_order(gpu_classes=[gpu(24)]), workplace.reporter)
+    assert again == first
+
+
+def test_examples_that_may_not_be_cut_are_refused_with_their_lengths(workplace: Workplace) -> None:
+    order = workplace.prepare_order(training=TRAINING | {"sequence_length": 30, "overlong": "Refuse"})
+    with pytest.raises(UserError, match=r"40 of 40 examples are longer than spec\.training\.sequenceLength") as caught:
+        prepare_training.run(order, workplace.reporter)
+    assert caught.value.reason is Reason.DATASET_INVALID
+    assert caught.value.errors[0].startswith("line 1: ")
+
+
+def test_a_rank_above_a_layers_size_is_refused(workplace: Workplace) -> None:
+    order = workplace.prepare_order(lora={"rank": 33})
+    with pytest.raises(UserError, match=r"spec\.lora\.rank: 33 is larger than the layer .* set at most 32"):
+        prepare_training.run(order, workplace.reporter)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +162,9 @@ def test_a_cpu_computes_in_the_format_that_it_has_instructions_for(
 ) -> None:
     (tmp_path / "cpuinfo").write_text(information)
     multiplies_bfloat16 = partial(cpu_features.multiplies_bfloat16, tmp_path / "cpuinfo")
-    monkeypatch.setattr(planning, "multiplies_bfloat16", multiplies_bfloat16)
-    assert planning.make_plan(workplace.prepare_order(), examples=8, longest=8).precision is precision
-    assert planning.make_plan(workplace.prepare_order(gpus=1), examples=8, longest=8).precision is Precision.BFLOAT16
+    monkeypatch.setattr("finetune_trainer.planning.plan.multiplies_bfloat16", multiplies_bfloat16)
+    assert plan(workplace.prepare_order()).precision is precision
+    assert plan(workplace.prepare_order(gpus=1)).precision is Precision.BFLOAT16
 
 
 @given(number=st.integers(1, 4096), limit=st.integers(1, 5000))

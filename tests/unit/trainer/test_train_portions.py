@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from finetune_api.finetunejob import Training
 from finetune_api.planning import TrainingPlan
+from finetune_trainer.failures import UserError
 from finetune_trainer.train.portions import Portions, next_smaller, portions_for, remember, remember_smaller
 
 
@@ -112,3 +113,24 @@ def test_on_request_only_the_micro_batch_gets_smaller(tmp_path: Path) -> None:
     assert remember_smaller(portions(8, 1), tmp_path) == 4
     assert portions_for(TRAINING, plan(), tmp_path) == portions(4, 2)
     assert remember_smaller(portions(1, 8), tmp_path) is None
+
+
+def test_several_processes_share_a_step_evenly(tmp_path: Path) -> None:
+    shared = portions_for(TRAINING, plan(), tmp_path, ranks=2)
+    assert (shared.micro_batch_size, shared.accumulation, shared.share, shared.rows_per_step) == (4, 1, 4, 8)
+    smaller = next_smaller(shared, 100)
+    assert smaller is not None
+    assert (smaller.micro_batch_size, smaller.accumulation, smaller.rows_per_step) == (2, 2, 8)
+    remember(smaller, tmp_path)
+    assert portions_for(TRAINING, plan(), tmp_path, ranks=2) == smaller
+
+
+def test_what_fitted_on_two_gpus_is_no_more_on_four(tmp_path: Path) -> None:
+    remember(portions_for(TRAINING, plan(micro_batch_size=1), tmp_path, ranks=2), tmp_path)
+    on_four = portions_for(TRAINING, plan(), tmp_path, ranks=4)
+    assert (on_four.micro_batch_size, on_four.accumulation, on_four.rows_per_step) == (1, 2, 8)
+
+
+def test_a_step_that_cannot_be_shared_evenly_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"make spec\.training\.effectiveBatchSize a multiple of 3"):
+        portions_for(TRAINING, plan(), tmp_path, ranks=3)

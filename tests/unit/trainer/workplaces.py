@@ -32,7 +32,7 @@ def make_tiny_model(folder: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     folder.mkdir(parents=True)
-    vocabulary = _write_tokenizer(folder)
+    vocabulary = write_tokenizer(folder)
     torch.manual_seed(0)
     LlamaForCausalLM(
         LlamaConfig(
@@ -53,7 +53,8 @@ def make_tiny_model(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def _write_tokenizer(folder: Path) -> int:
+def write_tokenizer(folder: Path) -> int:
+    """Returns the number of its tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,40 @@ def read_dataset(path: Path, on_bytes: Callable[[int], object] | None = None) ->
             reader.read(number, line)
             if on_bytes is not None:
                 on_bytes(file.tell())
+    return reader.dataset()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some lines of a file, drawn at random."""
+
+    dataset: ReadDataset
+    lines: int
+    """Lines of the whole file that are not blank."""
+
+
+def read_sample(path: Path, size: int) -> Sample:
+    """At most so many lines of a file, always the same; all of them where it has no more. Only those are parsed.
+
+    Not every so-many-th line: a file that repeats itself would give a sample of a few of its places.
+    """
+    with path.open("rb") as file:
+        _refuse_foreign_format(file)
+        start = file.tell()
+        lines = sum(1 for line in _lines(file) if line is None or line.strip())
+        file.seek(start)
+        wanted = random.Random(0).sample(range(lines), min(size, lines))
+        return Sample(_read_lines(file, frozenset(wanted)), lines)
+
+
+def _read_lines(file: BinaryIO, wanted: frozenset[int]) -> ReadDataset:
+    reader = _Reader()
+    filled = 0
+    for number, line in enumerate(_lines(file), start=1):
+        if line is None or line.strip():
+            if filled in wanted:
+                reader.read(number, line)
+            filled += 1
     return reader.dataset()
 
 

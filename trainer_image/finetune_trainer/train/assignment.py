@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_api.orders import TrainOrder
+from finetune_api.quantization import Sharding
 from finetune_api.results import PrepareTrainingResult
 from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.guard.watch import Watch
 from finetune_trainer.train.portions import Portions
+from finetune_trainer.train.team import Team
 from finetune_trainer.train.tracking.curves import Curves
 
 
@@ -28,6 +30,16 @@ class Assignment:
     watch: Watch
     """Who looks after the GPUs."""
     curves: Curves
+
+    @property
+    def team(self) -> Team:
+        """Who trains together."""
+        return self.checkpoints.team
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each process keeps a part of every weight of the base model."""
+        return self.prepared.plan.sharding is Sharding.FSDP and not self.team.is_alone
 
     @property
     def longest(self) -> int:

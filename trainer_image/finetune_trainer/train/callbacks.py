@@ -9,7 +9,6 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from finetune_trainer.reporting import Reporter
-from finetune_trainer.stopping import STOP
 from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.completion_trainer import CompletionTrainer, step_loss, step_losses
 from finetune_trainer.train.early_stopping import best_step
@@ -157,7 +156,7 @@ class StopWithCheckpoint(TrainerCallback):  # type: ignore[misc]
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        if STOP.requested and self._before_step is not None:
+        if self._checkpoints.team.is_told_to_stop() and self._before_step is not None:
             random_state, state.num_input_tokens_seen = self._before_step
             random_state.restore()
             return self._stop(state, control)
@@ -166,7 +165,7 @@ class StopWithCheckpoint(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        return self._stop(state, control) if STOP.requested else control
+        return self._stop(state, control) if self._checkpoints.team.is_told_to_stop() else control
 
     def _stop(self, state: TrainerState, control: TrainerControl) -> TrainerControl:
         control.should_save = self._checkpoints.of_step(state.global_step) is None

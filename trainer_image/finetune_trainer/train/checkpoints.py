@@ -20,6 +20,7 @@ from finetune_api.orders import COMPLETE_MARKER
 from finetune_trainer.artifacts import MANIFEST_FILE, fsync_path, replace_folder, write_durably
 from finetune_trainer.digests import digests_of_files, files_below
 from finetune_trainer.storage_errors import as_storage_failure
+from finetune_trainer.train.team import ALONE, Team
 
 POD_UID_VARIABLE = "FINETUNE_POD_UID"
 KEPT = 2
@@ -71,11 +72,13 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one training. `problem` hears of those that cannot be used."""
+    """The checkpoints of one training. `problem` hears of those that cannot be used. Where several processes train
+    together, the first one reads, seals and removes, and all ask at the same time."""
 
     folder: Path
     identity: str
     problem: Callable[[str], object] = lambda message: None
+    team: Team = ALONE
 
     @property
     def unfinished(self) -> Path:
@@ -84,6 +87,9 @@ class Checkpoints:
 
     def last(self) -> Checkpoint | None:
         """The last whole checkpoint. Newer ones that are torn or another training's are removed."""
+        return self.team.told_by_first(self._last)
+
+    def _last(self) -> Checkpoint | None:
         self.remove_unfinished()
         for path in self._newest_first():
             found = self._open(path)
@@ -94,12 +100,16 @@ class Checkpoints:
 
     def of_step(self, step: int) -> Checkpoint | None:
         path = self._place(step)
-        return self._open(path) if path.is_dir() else None
+        return self.team.told_by_first(lambda: self._open(path) if path.is_dir() else None)
 
     def before(self, step: int) -> Checkpoint | None:
         """The last whole one that was written before a step was taken."""
-        earlier = (self._open(path) for path in self._newest_first() if step_of(path) < step)
-        return next((found for found in earlier if found is not None), None)
+
+        def find() -> Checkpoint | None:
+            earlier = (self._open(path) for path in self._newest_first() if step_of(path) < step)
+            return next((found for found in earlier if found is not None), None)
+
+        return self.team.told_by_first(find)
 
     @contextmanager
     def writing(self, step: int, course: Course) -> Iterator[None]:
@@ -107,22 +117,27 @@ class Checkpoints:
         broken ends in an InfrastructureError, with the checkpoints that were there before."""
         try:
             yield
-            self._seal(step, course)
+            self.team.wait()
+            self.team.told_by_first(lambda: self._seal(step, course))
         except Exception as error:
             failure = as_storage_failure(error, self.folder)
-            self.remove_unfinished()
+            if self.team.is_first:
+                self.remove_unfinished()
             if failure is None:
                 raise
             raise failure from error
 
     def prune(self, also_keep: int | None) -> None:
         """Removes all but the newest two and the given step's."""
-        for path in self._newest_first()[KEPT:]:
+        for path in self._newest_first()[KEPT:] if self.team.is_first else ():
             if step_of(path) != also_keep:
                 shutil.rmtree(path, ignore_errors=True)
 
     def roll_back(self, target: Checkpoint, course: Course) -> None:
         """Makes an earlier checkpoint the last one, from which the training goes on in another course."""
+        self.team.told_by_first(lambda: self._roll_back(target, course))
+
+    def _roll_back(self, target: Checkpoint, course: Course) -> None:
         for path in self._newest_first():
             if step_of(path) > target.step:
                 shutil.rmtree(path, ignore_errors=True)

@@ -7,11 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
+from datasets import Dataset
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 from trl import SFTTrainer
 
 from finetune_trainer.train.checkpoints import Checkpoints, Course
 from finetune_trainer.train.loss_watch import StepLoss
+from finetune_trainer.train.shares import Share, in_order, shuffled, with_spare_row
+from finetune_trainer.train.team import Team
 from finetune_trainer.train.tokens import IGNORED
 
 _LOSS, _LEFT_OUT = "loss", "left_out"
@@ -23,6 +29,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, checkpoints: Checkpoints, course: Course, **kwargs: Any) -> None:
         self._checkpoints = checkpoints
+        self._team: Team = checkpoints.team
         self._course = course
         self.step_is_finite = True
         super().__init__(*args, **kwargs)
@@ -39,7 +46,44 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         if return_outputs or self.aux_loss_enabled or self.args.device.type != "cpu":
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         total, tokens = completion_loss(model, inputs)
-        return total / (tokens if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is None:
+            return total / max(tokens, 1)
+        # The tokens are those of all processes, over which the gradients are averaged.
+        return total * self._team.size / num_items_in_batch
+
+    def _get_dataloader(self, dataset: Dataset, description: str, *args: Any, **kwargs: Any) -> DataLoader:
+        """accelerate fills up the last batches with rows that were learnt from already; one process does not."""
+        if self._team.is_alone:
+            return super()._get_dataloader(dataset, description, *args, **kwargs)
+        rows = self._remove_unused_columns(dataset, description)
+        is_training = kwargs.get("is_training", False)
+        share = self._share(self.args.gradient_accumulation_steps if is_training else 1)
+        batches = shuffled(rows, share, self.args.seed) if is_training else in_order(rows, share)
+        loader = DataLoader(
+            with_spare_row(rows),
+            batch_sampler=batches,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return prepare_data_loader(
+            loader, device=self.args.device, num_processes=1, process_index=0, put_on_device=True
+        )
+
+    def _share(self, micro_batches: int) -> Share:
+        size, team = self.args.per_device_train_batch_size, self._team
+        return Share(team.rank, team.size, size, rows_per_step=size * micro_batches * team.size)
+
+    def _wrap_model(self, model: torch.nn.Module, training: bool = True, dataloader: Any = None) -> torch.nn.Module:
+        """The adapter is averaged over all processes, whether the base model is whole in each of them or not."""
+        if self._team.is_alone or not training or isinstance(model, DistributedDataParallel):
+            return super()._wrap_model(model, training, dataloader)
+        prepared = self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
+        # All read the same base model; and of a sharded one each has another part.
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(prepared, _names_in_base_model(prepared))
+        return DistributedDataParallel(prepared, forward_sync_buffers=False, gradient_as_bucket_view=True)
+
+    def _move_model_to_device(self, model: torch.nn.Module, device: torch.device) -> None:
+        """It was loaded onto its device, or its parts were."""
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(*args, **kwargs)
@@ -75,6 +119,11 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
             group["initial_lr"] = rate
             group["lr"] = rate * factor(self.lr_scheduler.last_epoch)
         self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+
+def _names_in_base_model(model: torch.nn.Module) -> list[str]:
+    frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
+    return [*frozen, *(name for name, _ in model.named_buffers())]
 
 
 def step_loss(logs: Mapping[str, Any], step: int) -> StepLoss | None:

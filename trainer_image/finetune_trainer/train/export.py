@@ -10,7 +10,7 @@ from finetune_trainer.train.assignment import Assignment
 from finetune_trainer.train.examples import examples_of
 from finetune_trainer.train.learning import Learnt
 from finetune_trainer.train.memory import MERGING, loading_fits
-from finetune_trainer.train.merging import LARGEST_RELATIVE_DIFFERENCE, Difference, Ingredients, write_merged
+from finetune_trainer.train.merging import LARGEST_RELATIVE_DIFFERENCE, Difference, Ingredients, logits_of, write_merged
 from finetune_trainer.train.model_card import CARD_FILE, merged_card
 from finetune_trainer.train.tokens import Tokens
 
@@ -34,6 +34,13 @@ def export_merged(assignment: Assignment, learnt: Learnt, staged: Path, reporter
         shutil.rmtree(folder)
         reporter.problem(_too_different(difference))
     return difference
+
+
+def help_with_export(assignment: Assignment, learnt: Learnt) -> None:
+    """What the other processes do while the first one exports: without their parts of a sharded base model it computes
+    no logits."""
+    if assignment.order.export.merged and assignment.is_sharded:
+        logits_of(learnt.model, _probes(assignment))
 
 
 def _probes(assignment: Assignment) -> Tokens:

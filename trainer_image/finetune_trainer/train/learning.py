@@ -88,6 +88,9 @@ def _train(setup: Setup, last: Checkpoint | None, assignment: Assignment, report
     course = Course() if last is None else last.course
     if last is not None:
         _load(last, trainer)
+    elif not assignment.team.is_first:
+        # Otherwise all processes would drop the same places of their examples.
+        torch.manual_seed(assignment.order.training.seed + assignment.team.rank)
     assignment.curves.begin(trainer.state.global_step)
     validation.catch_up(trainer.state.global_step)
     if not validation.is_over:

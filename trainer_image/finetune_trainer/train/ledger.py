@@ -76,14 +76,16 @@ class _Attempts(BaseModel):
 
 
 class Ledger:
-    """All attempts, of which the last is going on. Leaving the `with` block writes it down, however it is left.
+    """All attempts, of which the last is going on. Leaving the `with` block writes it down, however it is left. Of
+    several processes that train together, one keeps it.
 
     `write` may be called from another thread.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic, *, is_kept: bool = True) -> None:
         self._path = folder / LEDGER_FILE
         self._clock = clock
+        self._is_kept = is_kept
         self._began = clock()
         self._lock = threading.Lock()
         self._earlier = _read(self._path)
@@ -115,9 +117,10 @@ class Ledger:
         """What is drawn from here on is drawn for learning; what was drawn before, for loading."""
         self._joules_before_training = sum(self._usage().joules.values())
 
-    def training_ends(self) -> None:
-        """The peak is that of learning: what writing and merging take tells the next plan nothing."""
-        peak = self._peak_memory()
+    def training_ends(self, agree: Callable[[float], float] = float) -> None:
+        """The peak is that of learning: what writing and merging take tells the next plan nothing. `agree` gives the
+        largest of several processes that train together."""
+        peak = int(agree(self._peak_memory()))
         self._peak_memory = lambda: peak
 
     def learnt(self, tokens: int, training_seconds: float) -> None:
@@ -130,6 +133,8 @@ class Ledger:
 
     def write(self) -> None:
         """Durably, so that an attempt that is killed counts with what it had used by then."""
+        if not self._is_kept:
+            return
         with self._lock:
             self._current.seconds = round(self._clock() - self._began, 3)
             self._current.peak_memory_bytes = self._peak_memory()

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 
 from finetune_api.planning import TrainingPlan
 from finetune_api.quantization import Quantization
-from finetune_trainer.base_model import CONFIG_FILE, check_base_model
+from finetune_trainer.base_model import check_base_model
+from finetune_trainer.model_config import CONFIG_FILE
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.model import load_base_model

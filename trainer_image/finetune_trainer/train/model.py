@@ -22,9 +22,12 @@ def load_base_model(
     quantization: Quantization,
     precision: Precision,
     device: Device,
-    attention: Attention = Attention.SDPA,
+    attention: Attention | None = None,
+    loaded_to: Device | None = None,
 ) -> PreTrainedModel:
-    """Safetensors only, from the folder only, and no code that the folder may bring."""
+    """Safetensors only, from the folder only, and no code that the folder may bring. Without an attention it is the
+    fastest that the model has and every device can. `loaded_to` says where it is put at first, when that is not the
+    device that it computes on."""
     _check_attention(attention, precision, device)
     transformers_logging.disable_progress_bar()
     try:
@@ -32,8 +35,8 @@ def load_base_model(
             folder,
             dtype=_TYPES[precision],
             quantization_config=_quantization_config(quantization, precision),
-            device_map={"": device.name},
-            attn_implementation=attention.value,
+            device_map={"": (loaded_to or device).name},
+            attn_implementation=None if attention is None else attention.value,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
@@ -55,7 +58,7 @@ def _quantization_config(quantization: Quantization, precision: Precision) -> Bi
     return None
 
 
-def _check_attention(attention: Attention, precision: Precision, device: Device) -> None:
+def _check_attention(attention: Attention | None, precision: Precision, device: Device) -> None:
     """transformers would say which package to install, which nobody can do in a pod."""
     if attention is not Attention.FLASH_ATTENTION_2:
         return

@@ -10,7 +10,7 @@ from finetune_api.fields import WireModel
 from finetune_api.finetunejob import Training
 from finetune_api.planning import TrainingPlan
 from finetune_trainer.artifacts import write_durably
-from finetune_trainer.planning import largest_divisor
+from finetune_trainer.planning import largest_divisor, rank_share
 
 FIT_FILE = "fit.json"
 
@@ -21,20 +21,27 @@ class Portions(WireModel):
     micro_batch_size: int
     """Rows that go through the model at once."""
     accumulation: int
-    """Micro-batches a step."""
+    """Micro-batches a step, of one process."""
     activation_checkpointing: bool = False
     """Whether activations are computed twice instead of being kept."""
     pack_length: int | None = None
     """Tokens of a packed row; None where a row holds one example."""
+    ranks: int = 1
+    """Processes that share a step evenly."""
+
+    @property
+    def share(self) -> int:
+        """Rows of a step that one process takes."""
+        return self.micro_batch_size * self.accumulation
 
     @property
     def rows_per_step(self) -> int:
-        return self.micro_batch_size * self.accumulation
+        return self.share * self.ranks
 
     def within(self, limit: Portions) -> Portions:
         """These portions, or smaller ones where an earlier attempt found that only smaller ones fit. Half as long
         rows are twice as many a step, which then holds as many examples as before."""
-        rows, pack_length = self.rows_per_step, self.pack_length
+        rows, pack_length = self.share, self.pack_length
         if pack_length is not None and limit.pack_length is not None and limit.pack_length < pack_length:
             rows, pack_length = rows * pack_length // limit.pack_length, limit.pack_length
         micro_batch_size = largest_divisor(rows, min(self.micro_batch_size, limit.micro_batch_size))
@@ -43,12 +50,14 @@ class Portions(WireModel):
             accumulation=rows // micro_batch_size,
             activation_checkpointing=self.activation_checkpointing or limit.activation_checkpointing,
             pack_length=pack_length,
+            ranks=self.ranks,
         )
 
 
-def portions_for(training: Training, plan: TrainingPlan, folder: Path) -> Portions:
-    """The order's portions or else the plan's, within what an earlier attempt found to fit."""
-    rows = plan.rows_per_step or training.effective_batch_size
+def portions_for(training: Training, plan: TrainingPlan, folder: Path, ranks: int = 1) -> Portions:
+    """The order's portions or else the plan's, within what an earlier attempt found to fit. UserError where the rows
+    of a step cannot be shared evenly."""
+    rows = rank_share(plan.rows_per_step or training.effective_batch_size, ranks)
     micro_batch_size = largest_divisor(rows, training.micro_batch_size or plan.micro_batch_size)
     pinned = training.activation_checkpointing
     planned = Portions(
@@ -56,6 +65,7 @@ def portions_for(training: Training, plan: TrainingPlan, folder: Path) -> Portio
         accumulation=rows // micro_batch_size,
         activation_checkpointing=plan.activation_checkpointing if pinned is None else pinned,
         pack_length=training.sequence_length if plan.packing else None,
+        ranks=ranks,
     )
     limit = _read(folder)
     return planned if limit is None else planned.within(limit)
@@ -91,7 +101,7 @@ def remember_smaller(portions: Portions, folder: Path) -> int | None:
 
 
 def _with_micro_batch(portions: Portions, limit: int) -> Portions:
-    rows = portions.rows_per_step
+    rows = portions.share
     micro_batch_size = largest_divisor(rows, limit)
     return portions.model_copy(update={"micro_batch_size": micro_batch_size, "accumulation": rows // micro_batch_size})
 

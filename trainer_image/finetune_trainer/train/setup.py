@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerFast, PrinterCallback
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback
 
 from finetune_api.conditions import Reason
 from finetune_api.finetunejob import EarlyStopping
@@ -25,11 +26,13 @@ from finetune_trainer.train.callbacks import (
 from finetune_trainer.train.checkpoints import Checkpoint, Course
 from finetune_trainer.train.completion_trainer import CompletionTrainer
 from finetune_trainer.train.configuration import lora_config, sft_config
+from finetune_trainer.train.devices import HOST_MEMORY
 from finetune_trainer.train.examples import read_material
 from finetune_trainer.train.guard.callback import GuardTraining
 from finetune_trainer.train.model import load_base_model
 from finetune_trainer.train.optimizer import lora_plus_optimizer
 from finetune_trainer.train.portions import remember_smaller
+from finetune_trainer.train.sharding import sharded_with_adapter
 from finetune_trainer.train.tracking.callback import TrackCurves
 from finetune_trainer.train.validation import Validation
 
@@ -75,6 +78,7 @@ def _guard(assignment: Assignment, reporter: Reporter) -> list[GuardTraining]:
             guard,
             reporter,
             settle=assignment.device.settle,
+            agree=assignment.team.largest,
             smaller=lambda: remember_smaller(assignment.portions, checkpoints.folder),
             what_is_kept=checkpoints.what_is_kept,
         )
@@ -84,14 +88,15 @@ def _guard(assignment: Assignment, reporter: Reporter) -> list[GuardTraining]:
 def _make_trainer(assignment: Assignment, course: Course, reporter: Reporter) -> CompletionTrainer:
     order, plan, portions = assignment.order, assignment.prepared.plan, assignment.portions
     checkpoints, device = assignment.checkpoints, assignment.device
-    material = read_material(assignment, reporter)
+    with assignment.team.first_goes_ahead():
+        material = read_material(assignment, reporter)
     trainer = CompletionTrainer(
-        model=load_base_model(assignment.model_folder, plan.quantization, plan.precision, device, plan.attention),
+        model=_sharded_model(assignment) if assignment.is_sharded else _whole_model(assignment),
         args=sft_config(order.training, plan, portions, device, checkpoints.unfinished, course.lr_scale),
         train_dataset=material.train,
         eval_dataset=material.validation,
         processing_class=_for_trainer(Tokenizer.load(assignment.model_folder), assignment.model_folder),
-        peft_config=lora_config(order.lora),
+        peft_config=None if assignment.is_sharded else lora_config(order.lora),
         checkpoints=checkpoints,
         course=course,
     )
@@ -99,6 +104,21 @@ def _make_trainer(assignment: Assignment, course: Course, reporter: Reporter) ->
     if order.lora.lora_plus_ratio is not None:
         trainer.optimizer = lora_plus_optimizer(trainer, order.lora.lora_plus_ratio)
     return trainer
+
+
+def _whole_model(assignment: Assignment) -> PreTrainedModel:
+    plan = assignment.prepared.plan
+    return load_base_model(
+        assignment.model_folder, plan.quantization, plan.precision, assignment.device, plan.attention
+    )
+
+
+def _sharded_model(assignment: Assignment) -> PeftModel:
+    order, plan = assignment.order, assignment.prepared.plan
+    base = load_base_model(
+        assignment.model_folder, plan.quantization, plan.precision, assignment.device, plan.attention, HOST_MEMORY
+    )
+    return sharded_with_adapter(base, lora_config(order.lora), order.training.seed, assignment.device, assignment.team)
 
 
 def _rule(order: TrainOrder, trainer: CompletionTrainer) -> EarlyStopping | None:

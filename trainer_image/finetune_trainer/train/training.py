@@ -15,12 +15,12 @@ from finetune_trainer.base_model import base_model_digest, check_base_model
 from finetune_trainer.digests import folder_digest
 from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_folder
-from finetune_trainer.reporting import Reporter
+from finetune_trainer.reporting import Reporter, SilentReporter
 from finetune_trainer.timestamps import utc_now
 from finetune_trainer.train.assignment import Assignment
 from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.devices import choose_device
-from finetune_trainer.train.export import ADAPTER_FOLDER, MERGED_FOLDER, export_merged
+from finetune_trainer.train.export import ADAPTER_FOLDER, MERGED_FOLDER, export_merged, help_with_export
 from finetune_trainer.train.guard.opening import watching
 from finetune_trainer.train.learning import Learnt, learn
 from finetune_trainer.train.ledger import Ledger
@@ -28,7 +28,9 @@ from finetune_trainer.train.loss_watch import StepLoss
 from finetune_trainer.train.merging import Difference
 from finetune_trainer.train.model_card import CARD_FILE, adapter_card
 from finetune_trainer.train.portions import Portions, portions_for
+from finetune_trainer.train.team import joined_team
 from finetune_trainer.train.tracking.curves import curves_of
+from finetune_trainer.train.usage_board import board_of_all_nodes
 from finetune_trainer.train.validation import perplexity
 
 LOSSES_FILE = "losses.jsonl"
@@ -36,26 +38,41 @@ LOSSES_FILE = "losses.jsonl"
 
 def train(
     order: TrainOrder, prepared: PrepareTrainingResult, identity: str, checkpoints_folder: Path, reporter: Reporter
-) -> TrainResult:
-    """Learns from the last checkpoint on, and leaves the adapter in the step's folder."""
-    with curves_of(order, prepared, identity, reporter) as curves, Ledger(checkpoints_folder) as ledger:
-        device = choose_device(order.gpus)
-        portions = portions_for(order.training, prepared.plan, checkpoints_folder)
-        with watching(order.gpus, device, order.guard, ledger, reporter) as watch:
+) -> TrainResult | None:
+    """Learns from the last checkpoint on, and leaves the adapter in the step's folder. Of several processes the first
+    one does that, and tells the result."""
+    device = choose_device(order.gpus)
+    with joined_team(device) as team:
+        reporter = reporter if team.is_first else SilentReporter()
+        board = board_of_all_nodes(team)
+        with (
+            curves_of(order, prepared, identity, reporter, are_kept=team.is_first) as curves,
+            Ledger(checkpoints_folder, is_kept=team.is_first) as ledger,
+            watching(order.gpus, device, order.guard, ledger, reporter, team, board) as watch,
+        ):
+            portions = team.told_by_first(
+                lambda: portions_for(order.training, prepared.plan, checkpoints_folder, team.size)
+            )
+            identity_of_steps = _of_these_steps(identity, portions)
             assignment = Assignment(
                 order=order,
                 prepared=prepared,
                 prepared_folder=Path(order.directory) / Step.PREPARE,
-                model_folder=_unchanged_base_model(order, prepared, reporter),
-                checkpoints=Checkpoints(checkpoints_folder, _of_these_steps(identity, portions), reporter.problem),
+                model_folder=team.told_by_first(lambda: _unchanged_base_model(order, prepared, reporter)),
+                checkpoints=Checkpoints(checkpoints_folder, identity_of_steps, reporter.problem, team),
                 portions=portions,
                 device=device,
                 watch=watch,
                 curves=curves,
             )
             learnt = learn(assignment, ledger, reporter)
-            ledger.training_ends()
-            return _write(assignment, identity, learnt, ledger, reporter)
+            ledger.training_ends(team.largest)
+            board.post(watch.usage())
+            team.wait()
+            if team.is_first:
+                return _write(assignment, identity, learnt, ledger, reporter)
+            help_with_export(assignment, learnt)
+            return None
 
 
 def _of_these_steps(identity: str, portions: Portions) -> str:

@@ -15,6 +15,7 @@ from finetune_trainer.train import early_stopping
 from finetune_trainer.train.assignment import Assignment
 from finetune_trainer.train.completion_trainer import CompletionTrainer
 from finetune_trainer.train.random_state import no_random_numbers_drawn
+from finetune_trainer.train.team import Team
 from finetune_trainer.train.tokens import IGNORED
 from finetune_trainer.train.tracking.points import VALIDATION_LOSS
 from finetune_trainer.train.validations import Validations
@@ -35,12 +36,13 @@ class Validation:
     ) -> None:
         checkpoints = assignment.checkpoints
         self._trainer = trainer
-        self._validations = Validations(checkpoints.folder, checkpoints.identity)
+        self._validations = Validations(checkpoints.folder, checkpoints.identity, checkpoints.team)
         self._curves = assignment.curves
         self._watch = assignment.watch
         self._rule = rule if trainer.eval_dataset is not None else None
         self._reporter = reporter
         self._what_is_kept = checkpoints.what_is_kept
+        self._team = checkpoints.team
 
     @property
     def losses(self) -> Mapping[int, float]:
@@ -69,7 +71,7 @@ class Validation:
             self._reporter.stage(STAGE if step else STAGE_BEFORE)
             self._watch.began()
             with no_random_numbers_drawn():
-                loss = validation_loss(self._trainer, self._reporter, self._what_is_kept())
+                loss = validation_loss(self._trainer, self._team, self._reporter, self._what_is_kept())
             if not math.isfinite(loss):
                 raise NonFiniteLoss(_non_finite_message(step))
             self._validations.record(step, loss)
@@ -79,21 +81,25 @@ class Validation:
         return self.losses[step]
 
 
-def validation_loss(trainer: CompletionTrainer, reporter: Reporter, what_is_kept: str) -> float:
-    """In nats per token."""
+def validation_loss(trainer: CompletionTrainer, team: Team, reporter: Reporter, what_is_kept: str) -> float:
+    """In nats per token. Each process takes a share of the examples."""
     batches = trainer.get_eval_dataloader()
     trainer.model.eval()
     total, tokens = 0.0, 0
     for done, batch in enumerate(batches, start=1):
-        STOP.raise_if_requested(what_is_kept)
+        if team.is_told_to_stop():
+            STOP.raise_if_requested(what_is_kept)
         inputs = trainer._prepare_inputs(batch)
         count = int((inputs["labels"][:, 1:] != IGNORED).sum())
         with torch.no_grad(), trainer.accelerator.autocast(), trainer.compute_loss_context_manager():
-            total += float(trainer.compute_loss(trainer.model, inputs)) * count
+            loss = float(trainer.compute_loss(trainer.model, inputs))
+        # A batch that only fills up another process's last one has no label, and no mean.
+        total += loss * count if count else 0.0
         tokens += count
         trainer.callback_handler.on_prediction_step(trainer.args, trainer.state, trainer.control)
         reporter.progress(done, len(batches))
-    return total / max(tokens, 1)
+    total, all_tokens = team.sums(total, tokens)
+    return total / max(all_tokens, 1)
 
 
 def perplexity(loss: float | None) -> str | None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from finetune_api.fields import WireModel
 from finetune_trainer.artifacts import write_durably
+from finetune_trainer.train.team import ALONE, Team
 
 VALIDATIONS_FILE = "validations.json"
 
@@ -19,11 +20,13 @@ class _Kept(WireModel):
 
 
 class Validations:
-    """Those of one training; step 0 is the base model."""
+    """Those of one training; step 0 is the base model. Of several processes that know them, the first one keeps
+    them."""
 
-    def __init__(self, folder: Path, identity: str) -> None:
+    def __init__(self, folder: Path, identity: str, team: Team = ALONE) -> None:
         self._path = folder / VALIDATIONS_FILE
-        self._kept = _read(self._path, identity)
+        self._team = team
+        self._kept = team.told_by_first(lambda: _read(self._path, identity))
 
     @property
     def losses(self) -> Mapping[int, float]:
@@ -39,8 +42,9 @@ class Validations:
     def _keep(self, losses: dict[int, float]) -> None:
         if losses != self.losses:
             self._kept = self._kept.model_copy(update={"losses": losses})
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(self._path, self._kept.model_dump_json(by_alias=True, indent=2) + "\n")
+            if self._team.is_first:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_durably(self._path, self._kept.model_dump_json(by_alias=True, indent=2) + "\n")
 
 
 def _read(path: Path, identity: str) -> _Kept:

@@ -17,19 +17,24 @@ from finetune_trainer.train.guard import gpus
 from finetune_trainer.train.guard.gpus import Gpu
 from finetune_trainer.train.guard.watch import Watch
 from finetune_trainer.train.ledger import Ledger
+from finetune_trainer.train.team import Team
+from finetune_trainer.train.usage_board import UsageBoard
 
 
 @contextmanager
-def watching(count: int, device: Device, guard: Guard | None, ledger: Ledger, reporter: Reporter) -> Iterator[Watch]:
+def watching(
+    count: int, device: Device, guard: Guard | None, ledger: Ledger, reporter: Reporter, team: Team, board: UsageBoard
+) -> Iterator[Watch]:
     """Watches the training's GPUs: for the guard, for progress reports, and for the ledger, which is written every 10 s
-    so that an attempt that is killed counts."""
-    watch = watch_gpus(count, () if device.bus_id is None else (device.bus_id,), guard)
+    so that an attempt that is killed counts. One process of each node watches all of its GPUs."""
+    count = count if team.leads_node else 0
+    watch = watch_gpus(count, device.bus_ids(count), guard)
     watch.rested_before = ledger.rested_seconds_before
-    ledger.measure(watch.usage, device.peak_memory_bytes)
+    ledger.measure(lambda: board.with_others(watch.usage()), device.peak_memory_bytes)
     reporter.show(watch.vitals)
     if guard is not None and not watch.is_guarding:
         reporter.problem(f"spec.guard: nothing is guarded: {watch.usage().energy_note}")
-    with watch.running(ledger.write):
+    with watch.running(ledger.write if team.is_first else lambda: board.post(watch.usage())):
         yield watch
 
 

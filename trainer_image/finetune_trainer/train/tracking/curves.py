@@ -23,13 +23,13 @@ _KEY_LENGTH = 32
 
 
 class Curves:
-    """Leaving the `with` block closes them, however it is left."""
+    """Leaving the `with` block closes them, however it is left. Without a folder, none are kept."""
 
-    def __init__(self, folder: Path, run: RunDescription, tracking: Tracking | None, reporter: Reporter) -> None:
+    def __init__(self, folder: Path | None, run: RunDescription, tracking: Tracking | None, reporter: Reporter) -> None:
         self._folder = folder
         self._reporter = reporter
         self._files: TensorBoardFiles | None = None
-        self._run = _background_run(folder, run, tracking)
+        self._run = None if folder is None else _background_run(folder, run, tracking)
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +47,8 @@ class Curves:
         """The curves go on after a step, from a checkpoint or from the start."""
         if self._files is not None:
             self._files.close()
-        self._files = TensorBoardFiles(self._folder / TENSORBOARD_FOLDER, after_step)
+        if self._folder is not None:
+            self._files = TensorBoardFiles(self._folder / TENSORBOARD_FOLDER, after_step)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         point = Point(step, values)
@@ -68,8 +69,12 @@ class Curves:
             self._reporter.problem(problem)
 
 
-def curves_of(order: TrainOrder, prepared: PrepareTrainingResult, identity: str, reporter: Reporter) -> Curves:
-    return Curves(Path(order.directory), _describe(order, prepared, identity), order.tracking, reporter)
+def curves_of(
+    order: TrainOrder, prepared: PrepareTrainingResult, identity: str, reporter: Reporter, *, are_kept: bool = True
+) -> Curves:
+    """Of several processes that train together, one keeps them."""
+    folder = Path(order.directory) if are_kept else None
+    return Curves(folder, _describe(order, prepared, identity), order.tracking, reporter)
 
 
 def _background_run(folder: Path, run: RunDescription, tracking: Tracking | None) -> BackgroundRun | None:

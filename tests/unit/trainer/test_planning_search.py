@@ -1,0 +1,223 @@
+"""Which form of a training is chosen for which GPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from planning_subjects import A100, demand, gpu, measurement, model, model_of_20b, situation
+
+from finetune_api.quantization import Attention, Method, Precision, Quantization, Sharding
+from finetune_trainer.failures import UserError
+from finetune_trainer.planning.decision import Decision, Situation, decide
+from finetune_trainer.planning.demand import Choice, Demand
+from finetune_trainer.planning.memory import estimate, total
+from finetune_trainer.planning.search import memory_of
+
+
+def decided(*gpus: Any, is_guarded: bool = False, measured: tuple[Any, ...] = (), **changes: Any) -> Decision:
+    return decide(model(), demand(**changes), situation(*gpus, measured=measured, is_guarded=is_guarded))
+
+
+def form(choice: Choice) -> tuple[Quantization, bool]:
+    return choice.quantization, choice.checkpointing
+
+
+@pytest.mark.parametrize(
+    ("gibibytes", "chosen"),
+    [
+        (80, (Quantization.NONE, False)),
+        (40, (Quantization.NONE, False)),
+        (24, (Quantization.NONE, True)),
+        (18, (Quantization.NF4, True)),
+        (10, (Quantization.NF4, True)),
+    ],
+)
+def test_the_fastest_form_that_fits_is_taken(gibibytes: float, chosen: tuple[Quantization, bool]) -> None:
+    assert form(decided(gpu(gibibytes)).choice) == chosen
+
+
+def test_the_order_is_lora_with_and_without_checkpointing_then_qlora() -> None:
+    forms = [form(choice) for choice in demand().choices()]
+    none, nf4 = Quantization.NONE, Quantization.NF4
+    assert forms == [(none, False), (none, True), (nf4, False), (nf4, True)]
+
+
+def test_qlora_keeps_its_activations_where_they_fit() -> None:
+    # Short rows of a model with few layers kept: quantized weights leave room for all activations.
+    assert form(decided(gpu(12), length=256).choice) == (Quantization.NF4, False)
+
+
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_pinned_checkpointing_is_kept(checkpointing: bool) -> None:
+    assert decided(gpu(80), checkpointing=checkpointing).choice.checkpointing is checkpointing
+
+
+@pytest.mark.parametrize(
+    ("method", "quantization", "chosen"),
+    [
+        (Method.LORA, None, Quantization.NONE),
+        (Method.QLORA, None, Quantization.NF4),
+        (Method.QLORA, Quantization.INT8, Quantization.INT8),
+        (Method.AUTO, Quantization.NF4, Quantization.NF4),
+    ],
+)
+def test_a_pinned_method_is_kept(method: Method, quantization: Quantization | None, chosen: Quantization) -> None:
+    assert decided(gpu(80), method=method, quantization=quantization).choice.quantization is chosen
+
+
+def test_a_pinned_micro_batch_is_kept_and_the_rest_gives_way() -> None:
+    decision = decided(gpu(32), micro_batch_size=16)
+    assert (decision.choice.micro_batch_size, decision.accumulation) == (16, 1)
+    assert form(decision.choice) == (Quantization.NF4, True)
+
+
+def test_wider_numbers_and_eager_attention_take_more() -> None:
+    def peak(**changes: Any) -> int:
+        decision = decided(gpu(200), method=Method.LORA, checkpointing=True, micro_batch_size=1, **changes)
+        assert decision.memory is not None
+        return decision.memory.peak_bytes
+
+    assert peak(precision=Precision.FLOAT32) > 1.5 * peak()
+    assert peak(attention=Attention.EAGER) > peak() > peak(attention=Attention.FLASH_ATTENTION_2)
+
+
+def test_the_smallest_gpu_that_suffices_is_planned_for() -> None:
+    decision = decided(gpu(80), gpu(40), gpu(16))
+    assert decision.gpu == gpu(40)
+    assert decision.minimum_gpu_memory_mib is not None
+    assert 16 * 1024 < decision.minimum_gpu_memory_mib <= 40 * 1024
+
+
+def test_a_shared_gpu_is_planned_for_only_where_there_is_no_other() -> None:
+    assert decided(gpu(40, shared=True), gpu(80)).gpu == gpu(80)
+    assert decided(gpu(40, shared=True)).gpu == gpu(40, shared=True)
+
+
+def test_nodes_with_too_few_gpus_are_left_out() -> None:
+    decision = decided(gpu(40), gpu(80, gpus_per_node=2), gpus=2)
+    assert decision.gpu == gpu(80, gpus_per_node=2)
+
+
+def test_without_a_known_gpu_nothing_is_ruled_out() -> None:
+    decision = decided()
+    assert decision.choice.checkpointing
+    assert decision.memory is not None
+    assert (decision.memory.limit_bytes, decision.gpu, decision.minimum_gpu_memory_mib) == (None, None, None)
+
+
+def test_on_the_cpu_nothing_is_said_about_memory() -> None:
+    decision = decide(None, demand(gpus=0, length=128), situation())
+    assert decision.memory is None
+    assert (decision.choice.micro_batch_size, decision.accumulation) == (16, 1)
+    assert form(decision.choice) == (Quantization.NONE, False)
+
+
+def test_each_of_several_gpus_holds_the_model_where_it_fits() -> None:
+    decision = decided(gpu(24, gpus_per_node=4, nodes=2), gpus=4, nodes=2)
+    assert decision.choice.sharding is Sharding.DDP
+    assert decision.choice.micro_batch_size * decision.accumulation * 8 == 16
+
+
+def test_a_model_that_no_gpu_can_hold_is_shared_out() -> None:
+    large, several = model_of_20b(), gpu(24, gpus_per_node=8)
+    wanted = demand(gpus=8, method=Method.LORA)
+    decision = decide(large, wanted, situation(several))
+    assert decision.choice.sharding is Sharding.FSDP
+    weights = estimate(large, wanted.setup(decision.choice)).weights
+    whole = estimate(large, replace(wanted, gpus=1).setup(replace(decision.choice, sharding=Sharding.NONE))).weights
+    gathered = weights - whole // 8
+    assert 0 < gathered < whole // 8
+
+
+def test_8_bit_weights_are_never_shared_out() -> None:
+    choices = demand(gpus=4, method=Method.QLORA, quantization=Quantization.INT8).choices()
+    assert {choice.sharding for choice in choices} == {Sharding.DDP}
+
+
+def test_with_a_guard_a_micro_batch_takes_3_seconds_at_most() -> None:
+    card = gpu(80, product=A100)
+    slow = tuple(measurement(tokens_per_second="1000") for _ in range(3))
+    assert decided(card, measured=slow, length=512).choice.micro_batch_size * 512 > 3000
+    decision = decided(card, measured=slow, is_guarded=True, length=512)
+    assert decision.choice.micro_batch_size == 4  # 2048 tokens take 2.05 s, and 8 rows would take 4.1 s
+
+
+def test_without_a_known_speed_a_guard_caps_nothing() -> None:
+    assert decided(gpu(80), is_guarded=True, length=512) == decided(gpu(80), length=512)
+
+
+def test_a_measured_peak_corrects_the_next_plan() -> None:
+    card = gpu(80, product=A100)
+    plain = decided(card)
+    assert plain.memory is not None
+    planned = plain.memory.peak_bytes
+    lesson = measurement(planned_peak_bytes=planned, peak_memory_bytes=int(planned * 1.1))
+    corrected = decided(card, measured=(lesson,), micro_batch_size=plain.choice.micro_batch_size).memory
+    assert corrected is not None
+    assert corrected.correction is not None
+    assert corrected.peak_bytes == pytest.approx(planned * float(corrected.correction), rel=0.01)
+    assert corrected.parts.weights == plain.memory.parts.weights
+
+
+demands = st.builds(
+    demand,
+    rank=st.sampled_from([4, 16, 64]),
+    method=st.sampled_from(Method),
+    precision=st.sampled_from(Precision),
+    attention=st.sampled_from([Attention.SDPA, Attention.FLASH_ATTENTION_2]),
+    checkpointing=st.sampled_from([None, True, False]),
+    rows_per_step=st.sampled_from([4, 8, 12, 16]),
+    length=st.integers(16, 8192),
+    packing=st.booleans(),
+    gpus=st.sampled_from([1, 2, 4]),
+)
+cards = st.lists(st.sampled_from([8, 12, 16, 24, 40, 48, 80]), min_size=1, max_size=3)
+
+
+def known(gibibytes: list[int]) -> Situation:
+    return situation(*(gpu(size, gpus_per_node=4) for size in gibibytes))
+
+
+@given(demands, cards)
+def test_an_accepted_plan_fits_with_its_reserve_and_keeps_the_batch(wanted: Demand, gibibytes: list[int]) -> None:
+    try:
+        decision = decide(model(), wanted, known(gibibytes))
+    except UserError:
+        return
+    assert decision.memory is not None and decision.gpu is not None
+    assert decision.memory.limit_bytes == memory_of(decision.gpu)
+    assert decision.memory.peak_bytes + (decision.memory.reserve_bytes or 0) <= memory_of(decision.gpu)
+    assert total(decision.memory.parts) == decision.memory.peak_bytes
+    assert decision.choice.micro_batch_size * decision.accumulation * wanted.ranks == wanted.rows_per_step
+
+
+@given(demands, cards)
+def test_no_form_that_comes_before_the_chosen_one_would_fit(wanted: Demand, gibibytes: list[int]) -> None:
+    try:
+        chosen = decide(model(), wanted, known(gibibytes)).choice
+    except UserError:
+        return
+    for faster in wanted.choices():
+        if faster == replace(chosen, micro_batch_size=1):
+            return
+        parts = estimate(model(), wanted.setup(faster))
+        assert total(parts) > 0.82 * max(gibibytes) * 2**30 or total(parts) + 1.5 * 2**30 > max(gibibytes) * 2**30
+    pytest.fail("the chosen form is none of those that the spec leaves open")
+
+
+@given(demands, st.sampled_from([12, 16, 24, 40]))
+def test_a_larger_gpu_never_gets_a_slower_form(wanted: Demand, gibibytes: int) -> None:
+    forms = [replace(choice, micro_batch_size=1) for choice in wanted.choices()]
+
+    def place(size: int) -> int:
+        try:
+            chosen = decide(model(), wanted, known([size])).choice
+        except UserError:
+            return len(forms)
+        return forms.index(replace(chosen, micro_batch_size=1))
+
+    assert place(2 * gibibytes) <= place(gibibytes)

@@ -1,0 +1,1 @@
+"""`finetune plan`: what prepare would decide, by hand and without a cluster."""

@@ -1,0 +1,123 @@
+"""The answer to a demand: a form that fits, or an error that says what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_api.conditions import Reason
+from finetune_api.planning import GpuClass, Measured, MemoryPlan
+from finetune_trainer.failures import UserError
+from finetune_trainer.planning.demand import Choice, Demand
+from finetune_trainer.planning.dimensions import ModelDimensions, UnplannableModelError, read_dimensions
+from finetune_trainer.planning.memory import GIB
+from finetune_trainer.planning.remedies import smallest_change
+from finetune_trainer.planning.search import (
+    Fit,
+    Need,
+    least_need,
+    memory_of,
+    search,
+    suitable,
+    without_limit,
+)
+from finetune_trainer.planning.throughput import Experience, Forecast
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was chosen. Without a GPU, or for the CPU, nothing is said about memory that would have to fit."""
+
+    choice: Choice
+    accumulation: int
+    memory: MemoryPlan | None
+    gpu: GpuClass | None
+    minimum_gpu_memory_mib: int | None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the decision depends on besides the demand."""
+
+    gpus: Sequence[GpuClass]
+    measured: Sequence[Measured]
+    base_model_digest: str | None
+    is_guarded: bool
+
+    def experience(self, product: str | None) -> Experience:
+        return Experience(self.measured, self.base_model_digest, product)
+
+    def forecast(self, decision: Decision, demand: Demand, tokens: int) -> Forecast:
+        """Hours and kWh for so many tokens, all epochs together."""
+        if demand.gpus and decision.gpu is None:
+            return Forecast(None, None, "no GPU of the cluster is known, so there is no figure of an earlier training")
+        product = decision.gpu.product if decision.gpu else None
+        return self.experience(product).forecast(decision.choice.form(demand.packing), tokens, demand.ranks)
+
+
+def dimensions_of(config: Mapping[str, Any], manifest_field: str) -> ModelDimensions:
+    """UserError (ModelInvalid) where the model cannot be planned."""
+    try:
+        return read_dimensions(config)
+    except UnplannableModelError as error:
+        raise UserError(Reason.MODEL_INVALID, f"{manifest_field}: {error}") from error
+
+
+def decide(model: ModelDimensions | None, demand: Demand, situation: Situation) -> Decision:
+    """`model` is not needed for the CPU. UserError (InsufficientGPUMemory) where no GPU that is known suffices."""
+    if model is None or not demand.gpus:
+        return _decide_for_cpu(demand)
+    if not situation.gpus:
+        return _decision(demand, without_limit(model, demand))
+    fit = search(model, demand, situation.gpus, situation.experience, is_guarded=situation.is_guarded)
+    if fit is None:
+        raise _does_not_fit(model, demand, situation)
+    return _decision(demand, fit)
+
+
+def _decide_for_cpu(demand: Demand) -> Decision:
+    """A CPU has memory enough for what it has patience for: nothing is computed twice unless the spec says so."""
+    first = next(demand.choices())
+    choice = Choice(first.quantization, bool(demand.checkpointing), first.sharding, demand.micro_batches()[0])
+    return Decision(choice, demand.share // choice.micro_batch_size, None, None, None)
+
+
+def _decision(demand: Demand, fit: Fit) -> Decision:
+    limit = memory_of(fit.gpu) if fit.gpu else None
+    memory = MemoryPlan(
+        peak_bytes=fit.need.peak,
+        parts=fit.need.parts,
+        limit_bytes=limit,
+        reserve_bytes=fit.need.reserve(limit) if limit else None,
+        correction=None if fit.need.correction is None else f"{fit.need.correction:.3f}",
+    )
+    minimum = -(-fit.need.memory // 2**20) if fit.gpu else None
+    return Decision(fit.choice, demand.share // fit.choice.micro_batch_size, memory, fit.gpu, minimum)
+
+
+def _does_not_fit(model: ModelDimensions, demand: Demand, situation: Situation) -> UserError:
+    gpus = suitable(situation.gpus, demand)
+    largest = gpus[-1]
+    need = least_need(model, demand, situation.experience(largest.product))
+
+    def fits(changed: Demand) -> bool:
+        return search(model, changed, gpus, situation.experience, is_guarded=situation.is_guarded) is not None
+
+    change = smallest_change(demand, fits, max(gpu.gpus_per_node for gpu in gpus))
+    remedy = f"use a GPU with {need.memory / GIB:.1f} GiB or more"
+    return UserError(
+        Reason.INSUFFICIENT_GPU_MEMORY,
+        f"spec.resources: {_worded(demand, need)}, but the largest GPU is {largest.product} with "
+        f"{memory_of(largest) / GIB:.1f} GiB: " + (f"set {change}, or {remedy}" if change else remedy),
+    )
+
+
+def _worded(demand: Demand, need: Need) -> str:
+    """The numbers, of the least that the spec asks for."""
+    parts = need.parts
+    return (
+        f"the training needs {need.memory / GIB:.1f} GiB on each GPU at least: a peak of {need.peak / GIB:.1f} GiB "
+        f"(weights {parts.weights / GIB:.1f}, activations {parts.activations / GIB:.1f}, for {demand.length} tokens at "
+        "once and upwards) and a reserve"
+    )

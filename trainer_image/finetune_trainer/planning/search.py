@@ -1,0 +1,120 @@
+"""Which form of a training fits which GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from finetune_api.planning import GpuClass, MemoryParts
+from finetune_trainer.planning.demand import Choice, Demand
+from finetune_trainer.planning.dimensions import ModelDimensions
+from finetune_trainer.planning.memory import GIB, estimate, total
+from finetune_trainer.planning.throughput import Experience
+
+RESERVE_SHARE = 0.18
+"""Of a GPU's memory stays free, since the figures are estimates: what the published peaks ask for."""
+MEASURED_RESERVE_SHARE = 0.08
+"""The same once an earlier training of the model on such a GPU has corrected the estimate."""
+SMALLEST_RESERVE = int(1.5 * GIB)
+LONGEST_MICRO_BATCH_SECONDS = 3
+"""With a guard: it can only rest between micro-batches."""
+
+FindExperience = Callable[[str | None], Experience]
+"""What is known of trainings of the model on a kind of GPU."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a choice takes of one GPU."""
+
+    parts: MemoryParts
+    correction: float | None
+
+    @property
+    def peak(self) -> int:
+        return total(self.parts)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the smallest GPU that holds the peak and the reserve."""
+        share = RESERVE_SHARE if self.correction is None else MEASURED_RESERVE_SHARE
+        return max(int(self.peak / (1 - share)) + 1, self.peak + SMALLEST_RESERVE)
+
+    def reserve(self, limit: int) -> int:
+        share = RESERVE_SHARE if self.correction is None else MEASURED_RESERVE_SHARE
+        return max(SMALLEST_RESERVE, int(limit * share))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A choice, what it needs, and the GPU that has it (None where none is known)."""
+
+    choice: Choice
+    need: Need
+    gpu: GpuClass | None = None
+
+
+def search(
+    model: ModelDimensions,
+    demand: Demand,
+    gpus: Sequence[GpuClass],
+    experience: FindExperience,
+    *,
+    is_guarded: bool,
+) -> Fit | None:
+    """The fastest form that fits, on the smallest GPU that it fits, in the largest portions; None if nothing fits."""
+    for form in demand.choices():
+        for gpu in suitable(gpus, demand):
+            known = experience(gpu.product)
+            for size in demand.micro_batches(_most_tokens(known, form, demand, is_guarded)):
+                choice = replace(form, micro_batch_size=size)
+                need = need_of(model, demand, choice, known)
+                if need.memory <= memory_of(gpu):
+                    return Fit(choice, need, gpu)
+    return None
+
+
+def without_limit(model: ModelDimensions, demand: Demand) -> Fit:
+    """Where no GPU is known nothing is ruled out; checkpointing is what most often saves the day."""
+    forms = list(demand.choices())
+    form = next((form for form in forms if form.checkpointing), forms[0])
+    choice = replace(form, micro_batch_size=demand.micro_batches()[0])
+    return Fit(choice, Need(estimate(model, demand.setup(choice)), None))
+
+
+def least_need(model: ModelDimensions, demand: Demand, experience: Experience) -> Need:
+    """Of the forms that the spec leaves open, in the smallest portions."""
+    smallest = demand.micro_batches()[-1]
+    choices = [replace(form, micro_batch_size=smallest) for form in demand.choices()]
+    return min((need_of(model, demand, choice, experience) for choice in choices), key=lambda need: need.peak)
+
+
+def need_of(model: ModelDimensions, demand: Demand, choice: Choice, experience: Experience) -> Need:
+    parts = estimate(model, demand.setup(choice))
+    correction = experience.correction
+    return Need(parts if correction is None else _corrected(parts, correction), correction)
+
+
+def suitable(gpus: Sequence[GpuClass], demand: Demand) -> list[GpuClass]:
+    """The smallest first; those with too few GPUs a node, too few nodes, or shared ones only if there are no others."""
+    ordered = sorted(gpus, key=lambda gpu: gpu.memory_mib)
+    own = [gpu for gpu in ordered if not gpu.shared] or ordered
+    return [gpu for gpu in own if gpu.gpus_per_node >= demand.gpus and gpu.nodes >= demand.nodes] or own
+
+
+def memory_of(gpu: GpuClass) -> int:
+    return gpu.memory_mib * 2**20
+
+
+def _most_tokens(known: Experience, form: Choice, demand: Demand, is_guarded: bool) -> float | None:
+    speed = known.tokens_per_second(form.form(demand.packing)) if is_guarded else None
+    return None if speed is None else speed * LONGEST_MICRO_BATCH_SECONDS
+
+
+def _corrected(parts: MemoryParts, correction: float) -> MemoryParts:
+    """Weights and adapter are known to the byte, so what was measured beside the plan is put down to the rest."""
+    rest = parts.activations + parts.logits + parts.context
+    known = total(parts) - rest
+    factor = max(0.5, (total(parts) * correction - known) / rest)
+    changed = ("activations", "logits", "context")
+    return parts.model_copy(update={name: int(getattr(parts, name) * factor) for name in changed})

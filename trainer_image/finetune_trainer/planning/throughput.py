@@ -1,0 +1,102 @@
+"""What finished trainings of the same model on the same GPU tell about the next one. Without them nothing is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from finetune_api.planning import Measured
+from finetune_api.quantization import Method, Quantization
+from finetune_trainer.planning.memory import CUDA_CONTEXT
+
+_LATEST = 5
+"""So many of the latest trainings count: drivers and libraries change."""
+SMALLEST_CORRECTION = 0.8
+LARGEST_CORRECTION = 1.5
+"""A figure outside says more about a fault of the measurement than about the next training."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a training's speed depends on, besides the model and the GPU."""
+
+    method: Method
+    quantization: Quantization
+    activation_checkpointing: bool
+    packing: bool
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Hours and kWh, or None, and what they follow from, or why they are not known."""
+
+    hours: float | None
+    energy_kwh: float | None
+    note: str
+
+
+class Experience:
+    """Finished trainings of one base model on one kind of GPU (None: the CPU)."""
+
+    def __init__(self, measured: Sequence[Measured], base_model_digest: str | None, gpu_product: str | None) -> None:
+        self._product = gpu_product
+        self._trainings = tuple(
+            training
+            for training in measured
+            if training.base_model_digest == base_model_digest
+            and _product_name(training.gpu_product) == _product_name(gpu_product)
+        )
+
+    @property
+    def correction(self) -> float | None:
+        """Measured peak over planned peak, both with the CUDA context, which torch's own figures do not have."""
+        ratios = [
+            (training.peak_memory_bytes + CUDA_CONTEXT) / training.planned_peak_bytes * float(training.correction or 1)
+            for training in self._trainings
+            if training.peak_memory_bytes and training.planned_peak_bytes
+        ]
+        if not ratios:
+            return None
+        return min(LARGEST_CORRECTION, max(SMALLEST_CORRECTION, median(ratios[:_LATEST])))
+
+    def tokens_per_second(self, form: Form) -> float | None:
+        """Of one GPU. Only trainings of the same form count: another one's speed says nothing exact."""
+        speeds = [float(training.tokens_per_second) / training.gpus for training in self._alike(form)]
+        return median(speeds) if speeds else None
+
+    def forecast(self, form: Form, tokens: int, gpus: int) -> Forecast:
+        """For so many tokens, all epochs together, on so many GPUs (or 1 for the CPU)."""
+        speed = self.tokens_per_second(form)
+        if not speed:
+            return Forecast(None, None, f"no finished training of this model as {_worded(form)} on {self._worded()}")
+        trainings = self._alike(form)
+        hours = tokens / (speed * gpus) / 3600
+        watts = [float(training.mean_watts) / training.gpus for training in trainings if training.mean_watts]
+        note = f"from {len(trainings)} finished training(s) as {_worded(form)} on {self._worded()}: {speed * gpus:.0f} "
+        note += "tokens a second"
+        if any(training.gpus != gpus for training in trainings):
+            note += f", scaled to {gpus} GPU(s) from another number of them"
+        return Forecast(hours, hours * median(watts) * gpus / 1000 if watts else None, note)
+
+    def _alike(self, form: Form) -> tuple[Measured, ...]:
+        alike = [training for training in self._trainings if _form_of(training) == form]
+        return tuple(alike[:_LATEST])
+
+    def _worded(self) -> str:
+        return self._product or "the CPU"
+
+
+def _form_of(training: Measured) -> Form:
+    return Form(training.method, training.quantization, training.activation_checkpointing, training.packing)
+
+
+def _product_name(product: str | None) -> str | None:
+    """GPU Feature Discovery writes `NVIDIA-A100-SXM4-80GB` where NVML says `NVIDIA A100-SXM4-80GB`."""
+    return None if product is None else product.replace(" ", "-").lower()
+
+
+def _worded(form: Form) -> str:
+    kind = str(form.method) if form.quantization is Quantization.NONE else f"{form.method} {form.quantization}"
+    checkpointing = "with" if form.activation_checkpointing else "without"
+    return f"{kind} {checkpointing} activation checkpointing{', packed' if form.packing else ''}"
