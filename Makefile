@@ -44,7 +44,7 @@ prepare: $(READY) ## Build what the cluster and the images need, side by side
 	@$(LOCALCLUSTER) prepare
 
 test-trainer: prepare $(NVML) ## Tests of the trainer, inside the trainer image
-	@$(LOCALCLUSTER) run-in-image trainer -v $(CURDIR):/src -v $(VENV):$(VENV) --workdir /src -- \
+	@$(LOCALCLUSTER) run-in-image trainer -v $(CURDIR):/src -v $(VENV):$(VENV) --small-volume /small:8m --workdir /src -- \
 		python3 tests/unit/trainer/in_image.py $(VENV)
 
 $(NVML): $(wildcard tests/nvml/*.c tests/nvml/*.h) | prepare

@@ -103,7 +103,13 @@ def _run_in_image(options: argparse.Namespace) -> int:
     checkout, cache = Checkout.of_this_package(), Cache.of_user()
     image = ImageBuilder(checkout, cache).build_one(options.target)
     invocation = run_in_image.Invocation(
-        image.image_id, options.command, options.volume, options.env, options.user, options.workdir
+        image.image_id,
+        options.command,
+        options.volume,
+        options.small_volume,
+        options.env,
+        options.user,
+        options.workdir,
     )
     return run_in_image.run(Buildah(cache), invocation)
 
@@ -161,6 +167,7 @@ def _add_up(up: argparse.ArgumentParser) -> None:
 def _add_run_in_image(run: argparse.ArgumentParser) -> None:
     run.add_argument("target", type=Target, choices=list(Target))
     run.add_argument("-v", "--volume", action="append", default=[], metavar="HOST:INSIDE[:ro]")
+    run.add_argument("--small-volume", action="append", default=[], metavar="INSIDE:SIZE", help="in memory, soon full")
     run.add_argument("-e", "--env", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--user", default="0:0", help="pods run as 65532:65532")
     run.add_argument("--workdir", default="/tmp")

@@ -20,6 +20,8 @@ class Invocation:
     command: Sequence[str]
     volumes: Sequence[str] = ()
     """As `HOST:INSIDE` or `HOST:INSIDE:ro`."""
+    small_volumes: Sequence[str] = ()
+    """As `INSIDE:SIZE`, such as `/small:8m`: empty, in memory, and quickly full."""
     environment: Sequence[str] = ()
     """As `NAME=VALUE`."""
     user: str = "0:0"
@@ -44,4 +46,7 @@ def _options(invocation: Invocation) -> list[str]:
         options += ["--env", variable]
     for volume in invocation.volumes:
         options += ["--volume", volume]
+    for small in invocation.small_volumes:
+        inside, _, size = small.rpartition(":")
+        options += ["--mount", f"type=tmpfs,destination={inside},tmpfs-size={size}"]
     return options

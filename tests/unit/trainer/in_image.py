@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+SMALL_VOLUME = Path("/small")
+"""A few MiB, which tests may fill up."""
 EVERYTHING = ["tests/unit/trainer", "--numprocesses", "auto"]
 
 

@@ -7,6 +7,7 @@ from io import StringIO
 
 import pytest
 from guarded_day import Day
+from interruptions import ask_to_stop
 from scripted_nvml import ScriptedNvml
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("stop_request")
 
 def test_a_stop_ends_a_rest_within_a_tenth_of_a_second(nvml: ScriptedNvml) -> None:
     day = Day(nvml, ["gpu tau=300 celsius=90"], GUARD, batch_seconds=1)
-    day.stop_at = 50.02
+    day.time.at(50.02, ask_to_stop)
     day.run(1, micro_batches_a_step=1)
     assert day.watch.rested_seconds > 5
     # The step that was begun is finished, and nothing rests any more.

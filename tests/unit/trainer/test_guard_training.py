@@ -1,21 +1,22 @@
-"""The guard in a real training, on the CPU: the scripted GPU is as busy as this process."""
+"""The guard in a real training, on the CPU. The GPU is scripted, and so is the time: it passes when a micro-batch is
+done and when the guard rests, however busy this machine is."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import pynvml
 import pytest
-from interruptions import InterruptingReporter, checkpoints, stages
+from interruptions import checkpoints, stages
 from scripted_nvml import LIBRARY, ScriptedNvml
+from scripted_time import ScriptedTime
 from workplaces import TRAINING, MakeWorkplace, Workplace, losses
 
 from finetune_api.conditions import Reason
@@ -25,14 +26,20 @@ from finetune_api.results import TrainResult
 from finetune_trainer import prepare_training
 from finetune_trainer.failures import Overheated, StoppedError
 from finetune_trainer.stopping import STOP
-from finetune_trainer.train import step
-from finetune_trainer.train.guard import controller
+from finetune_trainer.train import setup, step
+from finetune_trainer.train.devices import Device
+from finetune_trainer.train.guard import opening, watch
+from finetune_trainer.train.guard.callback import GuardTraining
+from finetune_trainer.train.guard.watch import Watch
 from finetune_trainer.train.portions import portions_for
 
-CARD = "gpu name=NVIDIA_L40S ambient=25 resistance=0.25 tau=0.5 idle=50 busy=400 lag=0.05 used=123456"
-"""Gets from 37 °C, at rest, to 125 °C, at work, within a second."""
+LIMIT = 70
+MICRO_BATCH_SECONDS = 2.0
+CARD = "gpu name=NVIDIA_L40S ambient=25 resistance=0.2 tau=60 idle=50 busy=400 lag=0.2 used=123456"
+"""35 °C at rest, 105 °C at work; at 70 °C it may work half of the time."""
+BEST_DUTY = 0.5
 COOL = Guard(max_temperature_celsius=120)
-HOT = Guard(max_temperature_celsius=70)
+HOT = Guard(max_temperature_celsius=LIMIT)
 SMALL_BATCHES = TRAINING | {"micro_batch_size": 2}
 LONG = SMALL_BATCHES | {"epochs": 60, "checkpoint_every_steps": 1000}
 
@@ -40,6 +47,31 @@ LONG = SMALL_BATCHES | {"epochs": 60, "checkpoint_every_steps": 1000}
 @pytest.fixture(autouse=True)
 def computes_on_a_test_device(monkeypatch: pytest.MonkeyPatch, stop_request: None) -> None:
     monkeypatch.setenv("FINETUNE_COMPUTE", "cpu")
+
+
+StartCard = Callable[[str], ScriptedTime]
+
+
+@pytest.fixture
+def start_card(monkeypatch: pytest.MonkeyPatch, nvml: ScriptedNvml) -> StartCard:
+    """Puts a GPU by its script into the machine, on which every micro-batch takes two seconds of scripted time."""
+
+    def start(script: str) -> ScriptedTime:
+        time = ScriptedTime(nvml, [script], LIMIT)
+
+        def open_watch(*args: Any, **kwargs: Any) -> Watch:
+            opened = Watch(*args, clock=time.clock, **kwargs)
+            time.each_second = opened.look
+            return opened
+
+        monkeypatch.setattr(opening, "Watch", open_watch)
+        # The thread that looks once a second would do so by the machine's clock.
+        monkeypatch.setattr(watch, "LOOK_SECONDS", 3600.0)
+        monkeypatch.setattr(setup, "GuardTraining", partial(GuardTraining, clock=time.clock, sleep=time.rest))
+        monkeypatch.setattr(Device, "settle", lambda device: time.work(MICRO_BATCH_SECONDS))
+        return time
+
+    return start
 
 
 def train(workplace: Workplace, guard: Guard | None, **training: int) -> TrainResult:
@@ -62,97 +94,60 @@ def test_a_training_within_its_limits_tells_energy_and_never_rests(workplace: Wo
     assert (summary.guard.throttled_seconds, summary.guard.pauses) == ("0.0", 0)
 
 
-class Thermometer:
-    """Looks at the GPU while the block runs: how hot it got, and how long in one go it was above a limit."""
-
-    def __init__(self, limit: float) -> None:
-        self.highest = 0
-        self.longest_excess = 0.0
-        self._limit = limit
-        self._above_since: float | None = None
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def __enter__(self) -> Thermometer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        pynvml.nvmlInit()
-        gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
-        while not self._is_over.wait(0.02):
-            self._note(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU), time.monotonic())
-
-    def _note(self, celsius: int, now: float) -> None:
-        self.highest = max(self.highest, celsius)
-        if celsius <= self._limit:
-            self._above_since = None
-            return
-        self._above_since = self._above_since or now
-        self.longest_excess = max(self.longest_excess, now - self._above_since)
-
-
-def test_a_hot_gpu_rests_between_micro_batches_and_the_limit_is_held(workplace: Workplace, nvml: ScriptedNvml) -> None:
-    nvml.start("load process", CARD)
-    with Thermometer(70) as free:
-        train(workplace, None, epochs=8)
-    shutil.rmtree(workplace.directory)
-    nvml.start("load process", CARD)
-    with Thermometer(70) as guarded:
-        summary = train(workplace, HOT, epochs=8).training
-    assert guarded.longest_excess < min(1.0, free.longest_excess)
-    assert guarded.highest < free.highest
-    assert summary.guard is not None
-    assert float(summary.guard.throttled_seconds) > 0.2
-    progress = [event for event in workplace.events if event.get("guard") == "Throttled"]
-    assert progress[-1]["throttledSeconds"] > 0.2
-    assert {"gpuWatts", "gpuCelsius", "gpuUtilization", "gpuJoules"} <= progress[-1].keys()
-
-
-def test_the_guard_changes_nothing_that_is_learnt(
-    workplace: Workplace, make_workplace: MakeWorkplace, nvml: ScriptedNvml
+def test_a_hot_gpu_rests_between_micro_batches_and_the_limit_is_held(
+    make_workplace: MakeWorkplace, start_card: StartCard
 ) -> None:
-    nvml.start("load process", CARD)
-    throttled = train(workplace, HOT).training
-    other = make_workplace("free")
-    assert train(other, None).training.adapter_digest == throttled.adapter_digest
-    assert losses(other) == losses(workplace)
+    free = start_card(CARD)
+    train(make_workplace("free"), COOL, epochs=4)
+    assert free.seen[0].longest_excess > 60
+    throttled, workplace = start_card(CARD), make_workplace("throttled")
+    summary = train(workplace, HOT, epochs=4).training
+    assert throttled.seen[0].longest_excess <= 5.0
+    assert throttled.worked == free.worked
+    rested = throttled.now - throttled.worked
+    # It starts cold, so it may work more than that.
+    assert throttled.worked / throttled.now >= 0.9 * BEST_DUTY
+    assert summary.guard is not None
+    assert float(summary.guard.throttled_seconds) == pytest.approx(rested, abs=0.1)
+    assert summary.guard.highest_temperature_celsius == f"{int(throttled.seen[0].highest)}.0"
+    told = [event for event in workplace.events if event.get("guard") == "Throttled"]
+    assert 0 < told[0]["throttledSeconds"] < told[-1]["throttledSeconds"] <= rested + 0.1
+    assert {"gpuWatts", "gpuCelsius", "gpuUtilization", "gpuJoules"} <= told[-1].keys()
 
 
-def test_a_stop_ends_a_rest(workplace: Workplace, nvml: ScriptedNvml) -> None:
-    """A card that stays hot: without the stop the rest would take minutes. What the step that it came in had learnt is
-    dropped."""
+def test_the_guard_changes_nothing_that_is_learnt(make_workplace: MakeWorkplace, start_card: StartCard) -> None:
+    start_card(CARD)
+    throttled, free = make_workplace("throttled"), make_workplace("free")
+    learnt = train(throttled, HOT).training
+    assert learnt.guard is not None
+    assert float(learnt.guard.throttled_seconds) > 10
+    assert train(free, None).training.adapter_digest == learnt.adapter_digest
+    assert losses(free) == losses(throttled)
+
+
+def test_a_stop_ends_a_rest(workplace: Workplace, start_card: StartCard) -> None:
+    """A GPU that stays hot: without the stop it would rest for minutes."""
     prepare_training.run(workplace.prepare_order(training=SMALL_BATCHES, validation_fraction="0"), workplace.reporter)
-    nvml.start("load process", CARD.replace("ambient=25", "ambient=80"))
-    timer = threading.Timer(1.0, signal.raise_signal, [signal.SIGTERM])
+    time = start_card(CARD.replace("ambient=25", "ambient=80"))
     STOP.listen()
-
-    def stop_soon() -> None:
-        """A rest tells the step that it comes after again and again."""
-        if timer.ident is None:
-            timer.start()
-
-    order = workplace.train_order(training=SMALL_BATCHES, gpus=1, guard=HOT)
-    began = time.monotonic()
+    time.at(100.0, partial(signal.raise_signal, signal.SIGTERM))
     with pytest.raises(StoppedError, match="the checkpoint of step 0 is saved"):
-        step.run(order, InterruptingReporter(workplace, "training", 0, stop_soon))
-    assert time.monotonic() - began < controller.HELPLESS_SECONDS / 4
+        step.run(workplace.train_order(training=SMALL_BATCHES, gpus=1, guard=HOT), workplace.reporter)
+    # What the micro-batch that was begun then learns is dropped.
+    assert time.now <= 100.0 + 0.1 + MICRO_BATCH_SECONDS
     assert checkpoints(workplace) == [0]
 
 
 def test_with_the_action_pause_a_hot_gpu_ends_the_attempt_with_a_checkpoint(
-    workplace: Workplace, nvml: ScriptedNvml
+    workplace: Workplace, start_card: StartCard
 ) -> None:
-    nvml.start("load process", CARD)
-    with pytest.raises(Overheated, match=r"past its limit \(\d+ °C, limit 70 °C\); the checkpoint of step") as caught:
+    hot = start_card(CARD)
+    with pytest.raises(Overheated, match=r"past its limit \(70 °C, limit 70 °C\); the checkpoint of step") as caught:
         train(workplace, HOT.model_copy(update={"action": GuardAction.PAUSE}))
     assert (caught.value.exit_code, caught.value.reason) == (ExitCode.OVERHEATED, Reason.OVERHEATED)
+    assert hot.seen[0].longest_excess <= 5.0, "the step is finished with rests"
     saved = checkpoints(workplace)[-1]
-    nvml.start("load process", CARD)
+    start_card(CARD)
     summary = train(workplace, COOL).training
     assert f"training on from step {saved}" in stages(workplace)
     assert summary.guard is not None
@@ -161,11 +156,11 @@ def test_with_the_action_pause_a_hot_gpu_ends_the_attempt_with_a_checkpoint(
 
 
 def test_where_resting_is_not_enough_the_next_attempt_takes_smaller_micro_batches(
-    workplace: Workplace, nvml: ScriptedNvml, monkeypatch: pytest.MonkeyPatch
+    workplace: Workplace, start_card: StartCard
 ) -> None:
-    monkeypatch.setattr("finetune_trainer.train.guard.controller.PATIENCE_SECONDS", 1.0)
-    nvml.start("load process", CARD.replace("ambient=25", "ambient=56"))
-    with pytest.raises(Overheated, match=r"less than 10% of the time.*the next attempt takes 1 at once"):
+    """At 55 °C around it, it may work a fourteenth of the time."""
+    start_card(CARD.replace("ambient=25", "ambient=55"))
+    with pytest.raises(Overheated, match=r"less than 10% of the time, for 120 s now.*the next attempt takes 1 at once"):
         train(workplace, HOT)
     order = workplace.train_order(training=SMALL_BATCHES)
     prepared = step._find_prepared(workplace.directory)

@@ -1,56 +1,97 @@
-"""A volume that fills up while a checkpoint is written: the last good one stays, and the user is told what is full."""
+"""A volume that fills up while a training writes: the last good checkpoint stays, and the user is told what is full."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from in_image import SMALL_VOLUME
 from interruptions import InterruptingReporter, checkpoints, checkpoints_folder, stages
-from workplaces import MakeWorkplace, Workplace, losses, trained
+from workplaces import MakeWorkplace, Workplace, eps_rows, losses, trained
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
 from finetune_trainer import prepare_training
 from finetune_trainer.failures import InfrastructureError
+from finetune_trainer.storage_errors import as_storage_failure
 from finetune_trainer.train import step
 
-FULL = Path("/dev/full")
-"""Every write to it fails for lack of space, as on a volume that is full."""
+PAGE = 4096
+WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.pt"
 
 
-def no_space_for(workplace: Workplace, step: int, name: str) -> Callable[[], None]:
-    """From here on one file of a step's checkpoint finds no space."""
+@pytest.fixture
+def small(tiny_model: Path) -> Iterator[Workplace]:
+    """A workplace on a volume of a few MiB, which is one for all processes that run tests."""
+    with (SMALL_VOLUME / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        place = Workplace(SMALL_VOLUME / "workplace", tiny_model)
+        place.write_rows(eps_rows(40))
+        prepare_training.run(place.prepare_order(), place.reporter)
+        yield place
+        shutil.rmtree(place.root)
 
-    def fill_up() -> None:
-        folder = checkpoints_folder(workplace) / ".unfinished" / f"checkpoint-{step}"
-        folder.mkdir(parents=True)
-        (folder / name).symlink_to(FULL)
 
-    return fill_up
+def pages(path: Path) -> int:
+    return -(-path.stat().st_size // PAGE)
 
 
-@pytest.mark.parametrize(
-    ("name", "reason", "remedy"),
-    [
-        ("trainer_state.json", Reason.STORAGE_FULL, "Enlarge the claim of spec.artifacts"),
-        # torch only says that a write failed, and the volume that it is on has space.
-        ("optimizer.pt", Reason.STORAGE_FAILED, "check that the artifacts volume is mounted read-write"),
-    ],
-)
+def half_of(name: str, checkpoint: Path) -> int:
+    """Pages for what the Trainer writes of a checkpoint before a file, and for half of that file."""
+    file = checkpoint / name
+    earlier = [path for path in checkpoint.iterdir() if path.stat().st_mtime_ns < file.stat().st_mtime_ns]
+    return sum(map(pages, earlier)) + pages(file) // 2
+
+
+def ballast(workplace: Workplace) -> Path:
+    return workplace.root / "somebody else's"
+
+
+def fill_up(workplace: Workplace, name: str) -> Callable[[], None]:
+    """Leaves room for a part of the next checkpoint."""
+
+    def fill() -> None:
+        last = checkpoints_folder(workplace) / f"checkpoint-{checkpoints(workplace)[-1]}"
+        room = half_of(name, last) * PAGE
+        ballast(workplace).write_bytes(bytes(shutil.disk_usage(SMALL_VOLUME).free - room))
+
+    return fill
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, OPTIMIZER])
 def test_the_last_good_checkpoint_is_left_and_gone_on_from(
-    make_workplace: MakeWorkplace, name: str, reason: Reason, remedy: str
+    make_workplace: MakeWorkplace, small: Workplace, name: str
 ) -> None:
-    whole, full = make_workplace("whole"), make_workplace("full")
+    """safetensors and torch each say in words of their own that there is no space."""
+    whole = make_workplace("whole")
     trained(whole)
-    prepare_training.run(full.prepare_order(), full.reporter)
-    reporter = InterruptingReporter(full, "training", 6, no_space_for(full, 8, name))
     with pytest.raises(InfrastructureError) as caught:
-        step.run(full.train_order(), reporter)
-    assert (caught.value.reason, caught.value.exit_code) == (reason, ExitCode.INFRASTRUCTURE)
-    assert remedy in caught.value.message
-    assert checkpoints(full) == [0, 4]
-    assert not (checkpoints_folder(full) / ".unfinished").exists()
-    step.run(full.train_order(), full.reporter)
-    assert "training on from step 4" in stages(full)
-    assert losses(full) == pytest.approx(losses(whole), abs=1e-6)
+        step.run(small.train_order(), InterruptingReporter(small, "training", 7, fill_up(small, name)))
+    assert (caught.value.reason, caught.value.exit_code) == (Reason.STORAGE_FULL, ExitCode.INFRASTRUCTURE)
+    assert f"the artifacts volume (mounted at {SMALL_VOLUME}) is full" in caught.value.message
+    assert "Enlarge the claim of spec.artifacts" in caught.value.message
+    assert checkpoints(small) == [0, 4]
+    assert not (checkpoints_folder(small) / ".unfinished").exists()
+    ballast(small).unlink()
+    step.run(small.train_order(), small.reporter)
+    assert "training on from step 4" in stages(small)
+    assert losses(small) == pytest.approx(losses(whole), abs=1e-6)
+
+
+def test_an_adapter_that_cannot_be_written_costs_no_step(small: Workplace) -> None:
+    with pytest.raises(Exception, match="No space left on device") as caught:
+        step.run(small.train_order(), InterruptingReporter(small, "writing the adapter", 0, fill_up(small, WEIGHTS)))
+    failure = as_storage_failure(caught.value, small.directory)
+    assert failure is not None
+    assert failure.reason is Reason.STORAGE_FULL
+    assert sorted(path.name for path in small.directory.iterdir() if path.name != "tensorboard") == [
+        "checkpoints",
+        "prepare",
+    ]
+    ballast(small).unlink()
+    step.run(small.train_order(), small.reporter)
+    assert stages(small).count("training") == 1, "no step is taken anew"
+    assert len(losses(small)) == 10

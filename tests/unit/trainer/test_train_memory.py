@@ -19,7 +19,8 @@ from finetune_trainer import prepare_training
 from finetune_trainer.failures import MemoryExhausted, UserError
 from finetune_trainer.train import step
 from finetune_trainer.train.completion_trainer import CompletionTrainer
-from finetune_trainer.train.memory import is_out_of_memory
+from finetune_trainer.train.devices import Device
+from finetune_trainer.train.memory import is_out_of_memory, loading_fits
 
 EXACT: dict[str, Any] = TRAINING | {"precision": "float32"}
 NO_DROPOUT = {"dropout": "0"}
@@ -77,6 +78,24 @@ def fit(workplace: Workplace) -> dict[str, Any]:
 )
 def test_running_out_of_memory_has_many_names(error: Exception, is_memory: bool) -> None:
     assert is_out_of_memory(error) is is_memory
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "reason"),
+    [
+        ("cuda:0", GPU_ERROR, Reason.INSUFFICIENT_GPU_MEMORY),
+        ("cuda:0", CPU_ERROR, Reason.HOST_MEMORY_EXCEEDED),
+        ("cuda:0", MemoryError(), Reason.HOST_MEMORY_EXCEEDED),
+        ("cpu", CPU_ERROR, Reason.HOST_MEMORY_EXCEEDED),
+    ],
+)
+def test_a_model_that_does_not_fit_is_told_with_whose_memory_it_was(
+    device: str, error: Exception, reason: Reason
+) -> None:
+    """Weights go through the pod's memory on their way to the GPU."""
+    with pytest.raises(UserError) as caught, loading_fits(Device(device)):
+        raise error
+    assert caught.value.reason is reason
 
 
 @pytest.fixture(scope="module")

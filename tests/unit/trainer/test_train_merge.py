@@ -8,16 +8,20 @@ from typing import Any
 
 import pytest
 import torch
+from interruptions import stages
 from peft import PeftModel
+from peft.tuners.lora import Linear
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from workplaces import Workplace, eps_rows, trained
 
+from finetune_api.conditions import Reason
 from finetune_api.quantization import Method, Quantization
 from finetune_api.results import TrainResult
 from finetune_trainer import prepare_training
 from finetune_trainer.base_model import check_base_model
 from finetune_trainer.dataset.examples import from_line
+from finetune_trainer.failures import UserError
 from finetune_trainer.tokenization import Tokenizer
 from finetune_trainer.train import merging
 from finetune_trainer.train.merging import Difference
@@ -111,6 +115,25 @@ def test_half_a_standard_deviation_is_the_limit(largest: float, spread: float, i
 def test_nothing_is_merged_unless_it_is_asked_for(workplace: Workplace) -> None:
     result = trained(workplace)
     assert (result.merged_path, result.training.merged_logit_difference) == (None, None)
+
+
+def test_a_merge_that_does_not_fit_is_told_and_costs_no_step(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once there is memory enough, only the merge is done anew."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:131] err == 0. DefaultCPUAllocator: can't allocate memory")
+
+    with monkeypatch.context() as short_of_memory, pytest.raises(UserError) as caught:
+        short_of_memory.setattr(Linear, "get_delta_weight", fail)
+        trained(workplace, **MERGED)
+    assert caught.value.reason is Reason.HOST_MEMORY_EXCEEDED
+    assert caught.value.message.startswith("the model that the adapter is merged into does not fit into the pod's")
+    assert "raise spec.resources.memory, and only the merge is done anew" in caught.value.message
+    assert not (workplace.directory / "train").exists()
+    assert trained(workplace, **MERGED).merged_path is not None
+    assert stages(workplace).count("training") == 1
 
 
 def test_a_released_model_holds_no_memory(workplace: Workplace) -> None:

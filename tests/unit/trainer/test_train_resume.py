@@ -20,11 +20,13 @@ from interruptions import (
     stages,
     stopped,
 )
+from safetensors.torch import load_file, save_file
 from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, trained
 
 from finetune_api.quantization import Method, Quantization
 from finetune_api.results import TrainResult
 from finetune_trainer import prepare_training
+from finetune_trainer.failures import UserError
 from finetune_trainer.train import step
 
 pytestmark = pytest.mark.usefixtures("stop_request")
@@ -202,6 +204,22 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(make_workplace: Ma
     assert len(losses(workplace)) == 10
     (problem,) = workplace.problems
     assert problem.startswith("checkpoint-6 is another training's")
+
+
+def test_a_checkpoint_of_another_base_model_is_not_gone_on_from(workplace: Workplace, own_model: Path) -> None:
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    stopped(workplace)
+    weights = load_file(own_model / "model.safetensors")
+    weights["model.norm.weight"] *= 1.5
+    save_file(weights, own_model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="the base model's files changed after the training was prepared"):
+        step.run(workplace.train_order(), workplace.reporter)
+    assert checkpoints(workplace)[-1] == 6, "the checkpoint is as good as it was"
+    shutil.rmtree(workplace.directory / "prepare")
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    step.run(workplace.train_order(), workplace.reporter)
+    assert workplace.problems[0].startswith("checkpoint-6 is another training's (its dataset, base model or settings")
+    assert not [stage for stage in stages(workplace) if stage.startswith("training on from")]
 
 
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(workplace: Workplace) -> None:

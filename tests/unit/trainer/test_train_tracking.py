@@ -17,10 +17,13 @@ from interruptions import poison, stopped
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from workplaces import TRAINING, Workplace, losses, trained
 
+from finetune_api.tracking import MLflow
 from finetune_trainer import prepare_training
 from finetune_trainer.train import step
+from finetune_trainer.train.completion_trainer import CompletionTrainer
 from finetune_trainer.train.tracking.background import BackgroundRun
-from finetune_trainer.train.tracking.points import Point
+from finetune_trainer.train.tracking.mlflow_run import MLflowRun
+from finetune_trainer.train.tracking.points import Point, RunDescription
 from finetune_trainer.train.tracking.tensorboard_files import TensorBoardFiles
 
 NOBODY = "http://127.0.0.1:9"
@@ -36,6 +39,11 @@ def curve(workplace: Workplace, name: str) -> list[tuple[int, float]]:
 
 def steps(points: list[tuple[int, float]]) -> list[int]:
     return [step for step, _ in points]
+
+
+def at_full_rate_from(first: int) -> Callable[[CompletionTrainer], bool]:
+    full = float(TRAINING["learning_rate"])
+    return lambda trainer: trainer.state.global_step + 1 >= first and trainer.args.learning_rate == full
 
 
 # TensorBoard
@@ -69,12 +77,7 @@ def test_a_resumed_training_goes_on_with_the_same_curve(workplace: Workplace) ->
 @pytest.mark.usefixtures("stop_request")
 def test_a_rollback_takes_the_bad_steps_off_the_curves(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps 6 to 8 come out far too high at the full learning rate, and are taken anew from the checkpoint of 4."""
-    full = float(TRAINING["learning_rate"])
-    poison(
-        monkeypatch,
-        lambda trainer: trainer.state.global_step >= 5 and trainer.args.learning_rate == full,
-        lambda loss: loss * math.inf,
-    )
+    poison(monkeypatch, at_full_rate_from(6), lambda loss: loss * math.inf)
     assert trained(workplace).training.rollbacks == 1
     found = curve(workplace, "loss")
     assert steps(found) == list(range(1, 11))
@@ -167,25 +170,58 @@ def test_mlflow_on_a_server_has_one_run_of_all_attempts(workplace: Workplace, ml
     assert not (workplace.directory / "mlruns").exists()
 
 
+def test_mlflow_gets_a_step_again_only_where_a_rollback_changed_it(tmp_path: Path) -> None:
+    """Each attempt opens the run anew."""
+    described = RunDescription("key", "earnings", {})
+    for loss in (9.0, 1.0, 1.0001):
+        MLflowRun(MLflow(), described, tmp_path).send([Point(1, {"loss": 2.0}), Point(2, {"loss": loss})])
+    client, (run,) = mlflow_runs((tmp_path / "mlruns").as_uri())
+    history = client.get_metric_history(run.info.run_id, "loss")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 2.0), (2, 9.0), (2, 1.0)]
+
+
 # Weights & Biases
 
 
 def test_wandb_without_a_server_writes_to_the_volume(workplace: Workplace, capfd: pytest.CaptureFixture[str]) -> None:
     trained(workplace, tracking={"wandb": {"project": "earnings"}})
     assert capfd.readouterr().out == ""
-    (path,) = (workplace.directory / "wandb").glob("offline-run-*/run-*.wandb")
-    records = wandb_records(path)
+    records = wandb_records(workplace)
     assert {record.run.project for record in records if record.run.project} == {"earnings"}
-    items = [item for record in records for item in record.history.item]
-    found = [float(item.value_json) for item in items if "loss" in (item.key, *item.nested_key)]
-    assert found == pytest.approx(losses(workplace), rel=1e-6)
+    rows = wandb_rows(records)
+    assert [row["step"] for row in rows] == list(range(11))
+    assert [row["loss"] for row in rows[1:]] == pytest.approx(losses(workplace), rel=1e-6)
+    assert [row["step"] for row in rows if "validation_loss" in row] == [0, 10]
     assert workplace.problems == []
 
 
-def wandb_records(path: Path) -> list[Any]:
+@pytest.mark.usefixtures("stop_request")
+def test_wandb_takes_the_steps_after_a_rollback_too(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps 6 to 8 are left out at the full learning rate, and 5 to 8 taken anew: a row each, in growing order."""
+    poison(monkeypatch, at_full_rate_from(6), lambda loss: loss * math.inf)
+    assert trained(workplace, tracking={"wandb": {}}).training.rollbacks == 1
+    records = wandb_records(workplace)
+    rows = wandb_rows(records)
+    assert [row["step"] for row in rows] == [*range(9), *range(5, 11)]
+    assert [row["loss"] for row in rows[-6:]] == pytest.approx(losses(workplace)[4:], rel=1e-6)
+    numbers = [record.history.step.num for record in records if record.history.item]
+    assert numbers == sorted(set(numbers))
+
+
+def wandb_rows(records: list[Any]) -> list[dict[str, float]]:
+    """What the curves are drawn from."""
+    histories = [record.history.item for record in records if record.history.item]
+    return [
+        {item.key or item.nested_key[0]: float(item.value_json) for item in history if item.value_json != "null"}
+        for history in histories
+    ]
+
+
+def wandb_records(workplace: Workplace) -> list[Any]:
     """What `wandb sync` reads: a LevelDB log of protocol buffers, in blocks of 32 KiB after a header of 7 bytes."""
     from wandb.proto.wandb_internal_pb2 import Record
 
+    (path,) = (workplace.directory / "wandb").glob("offline-run-*/run-*.wandb")
     content, at, record, records = path.read_bytes(), 7, b"", []
     while at < len(content):
         if 32768 - at % 32768 < 7:

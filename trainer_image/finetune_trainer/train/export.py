@@ -9,6 +9,7 @@ from finetune_trainer.reporting import Reporter
 from finetune_trainer.train.assignment import Assignment
 from finetune_trainer.train.examples import examples_of
 from finetune_trainer.train.learning import Learnt
+from finetune_trainer.train.memory import MERGING, loading_fits
 from finetune_trainer.train.merging import LARGEST_RELATIVE_DIFFERENCE, Difference, Ingredients, logits_of, write_merged
 from finetune_trainer.train.model_card import CARD_FILE, merged_card
 from finetune_trainer.train.tokens import Tokens
@@ -21,13 +22,11 @@ def export_merged(assignment: Assignment, learnt: Learnt, staged: Path, reporter
     """Beside the adapter in the staged folder. What differs too much is not left there: the training stands, and the
     user is told."""
     folder = staged / MERGED_FOLDER
-    difference = write_merged(
-        Ingredients(assignment.model_folder, staged / ADAPTER_FOLDER, assignment.prepared.plan, assignment.device),
-        learnt.model,
-        _probes(assignment),
-        folder,
-        reporter,
+    ingredients = Ingredients(
+        assignment.model_folder, staged / ADAPTER_FOLDER, assignment.prepared.plan, assignment.device
     )
+    with loading_fits(assignment.device, MERGING):
+        difference = write_merged(ingredients, learnt.model, _probes(assignment), folder, reporter)
     if difference.is_acceptable:
         card = merged_card(assignment.order, assignment.prepared, learnt, f"{difference.largest:.4f}")
         (folder / CARD_FILE).write_text(card)

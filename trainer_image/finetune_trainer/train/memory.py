@@ -15,7 +15,8 @@ from finetune_trainer.failures import InfrastructureError, MemoryExhausted, User
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.portions import Portions, next_smaller, remember
 
-_WORDS = ("DefaultCPUAllocator", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "not enough memory")
+_CPU_WORDS = "DefaultCPUAllocator"
+_WORDS = (_CPU_WORDS, "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "not enough memory")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Remedies:
 
     gpu: str
     cpu: str
+    what: str = "the base model alone does not fit"
+    """Where no portions would help."""
 
 
 TRAINING = Remedies(
@@ -34,16 +37,21 @@ EVALUATION = Remedies(
     gpu="use a GPU with more memory, shorten the suite's examples, or evaluate a quantized model",
     cpu="raise spec.resources.memory",
 )
+MERGING = Remedies(
+    gpu="use a GPU with more memory, and only the merge is done anew; or leave spec.export.merged out",
+    cpu="raise spec.resources.memory, and only the merge is done anew; or leave spec.export.merged out",
+    what="the model that the adapter is merged into does not fit",
+)
 
 
 @contextmanager
 def loading_fits(device: Device, remedies: Remedies = TRAINING) -> Iterator[None]:
-    """While the model is loaded: smaller portions would not help."""
+    """While a model is loaded, or merged: smaller portions would not help."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise too_large(device.is_gpu, "the base model alone does not fit", remedies) from error
+            raise too_large(_is_of_gpu(error, device), remedies.what, remedies) from error
         _raise_device_failure(error)
         raise
 
@@ -59,7 +67,7 @@ def learning_fits(device: Device, portions: Portions, longest: int, folder: Path
             raise
         smaller = next_smaller(portions, longest)
         if smaller is None:
-            raise too_large(device.is_gpu, "not even one example at a time fits", TRAINING) from error
+            raise too_large(_is_of_gpu(error, device), "not even one example at a time fits", TRAINING) from error
         remember(smaller, folder)
         raise MemoryExhausted(_what_follows(portions, smaller)) from error
 
@@ -93,6 +101,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
+
+
+def _is_of_gpu(error: BaseException, device: Device) -> bool:
+    """Beside a GPU, the pod's own memory may be what is too small."""
+    return device.is_gpu and not isinstance(error, MemoryError) and _CPU_WORDS not in str(error)
 
 
 def too_large(is_gpu: bool, what: str, remedies: Remedies) -> UserError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from math import isclose, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ _SETTINGS = {
 }
 _MOST_AT_ONCE = 1000
 """What MLflow's API takes in one request."""
+_SAME = 1e-3
+"""A GPU does not compute the very same twice."""
 
 
 class MLflowRun:
@@ -38,19 +41,22 @@ class MLflowRun:
         self._client = MlflowClient(tracking_uri=wanted.server or _file_store(folder / FOLDER))
         self._id = _find_or_create(self._client, wanted.experiment, run)
         self._known = {
-            (name, metric.step)
+            (name, metric.step): metric.value
             for name in (LOSS, VALIDATION_LOSS)
             for metric in self._client.get_metric_history(self._id, name)
         }
 
     def send(self, points: Sequence[Point]) -> None:
-        """Points that an earlier attempt sent are not sent again: their values are the same."""
+        """Points that an earlier attempt sent are not sent again; after a rollback the same step has other values."""
         metrics = [metric for point in points if not self._is_known(point) for metric in _metrics(point)]
         for start in range(0, len(metrics), _MOST_AT_ONCE):
             self._client.log_batch(self._id, metrics=metrics[start : start + _MOST_AT_ONCE])
 
     def _is_known(self, point: Point) -> bool:
-        return any((name, point.step) in self._known for name in point.values)
+        return any(
+            isclose(value, self._known.get((name, point.step), nan), rel_tol=_SAME)
+            for name, value in point.values.items()
+        )
 
     def finish(self) -> None:
         self._client.set_terminated(self._id)

@@ -11,13 +11,11 @@ from finetune_trainer.train.tracking.points import Point, RunDescription
 
 _SETTINGS = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
 _SECONDS = 30.0
+_STEP = "step"
 
 
 class WandbRun:
-    """Every attempt goes on with the run of the same key. Nothing of the machine, the code or stdout is collected.
-
-    Steps that a rollback takes anew keep their first values there: W&B takes no step twice.
-    """
+    """Every attempt goes on with the run of the same key. Nothing of the machine, the code or stdout is collected."""
 
     def __init__(self, wanted: WeightsAndBiases, run: RunDescription, folder: Path) -> None:
         for name, value in _SETTINGS.items():
@@ -46,9 +44,20 @@ class WandbRun:
             ),
         )
 
+        self._run.define_metric(_STEP, hidden=True)
+        self._run.define_metric("*", step_metric=_STEP)
+        self._ahead = 0
+
     def send(self, points: Sequence[Point]) -> None:
         for point in points:
-            self._run.log(dict(point.values), step=point.step)
+            self._run.log({_STEP: point.step, **point.values}, step=self._row_of(point.step))
+
+    def _row_of(self, step: int) -> int:
+        """W&B counts rows, takes none twice, and would drop what a rollback takes anew. So rows run ahead of steps, and
+        the curves are drawn over the steps that the rows name."""
+        if step + self._ahead < self._run.step:
+            self._ahead = self._run.step + 1 - step
+        return step + self._ahead
 
     def finish(self) -> None:
         self._run.finish()
