@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from localcluster import progress
 from manifests import fine_tune_job
 from measurement import Measurement, compared, percentile_95
 from pod_watch import PodWatch, watching_pods
@@ -32,36 +32,26 @@ def measure() -> list[Measurement]:
 
 
 def _told(number: int, pair: tuple[float, float]) -> tuple[float, float]:
-    print(f"  … pair {number + 1} of {PAIRS}: {pair[0]:.2f} s, bare {pair[1]:.2f} s", file=sys.stderr, flush=True)
+    progress.say(f"  … pair {number + 1} of {PAIRS}: {pair[0]:.2f} s, bare {pair[1]:.2f} s")
     return pair
 
 
 def _pair(bench: Workbench, pods: PodWatch, template: Json, number: int) -> tuple[float, float]:
     """Seconds of both, in an order that changes, so that neither always finds the machine warm."""
-    steps: list[Callable[[], float]] = [
-        lambda: _ours(bench, pods, f"ours-{number}"),
-        lambda: _bare(bench, pods, template, f"bare-{number}"),
-    ]
+    ours, bare = fine_tune_job(f"ours-{number}"), {**template, "metadata": {"name": f"bare-{number}"}}
     if number % 2:
-        second, first = steps[1](), steps[0]()
+        second, first = _seconds_to_start(bench, pods, bare), _seconds_to_start(bench, pods, ours)
         return first, second
-    return steps[0](), steps[1]()
+    return _seconds_to_start(bench, pods, ours), _seconds_to_start(bench, pods, bare)
 
 
-def _ours(bench: Workbench, pods: PodWatch, name: str) -> float:
+def _seconds_to_start(bench: Workbench, pods: PodWatch, manifest: Json) -> float:
+    """From applying it to its first pod running; it and its pods are gone afterwards."""
+    kind, name = manifest["kind"].lower(), manifest["metadata"]["name"]
     started = time.monotonic()
-    bench.apply(fine_tune_job(name))
+    bench.apply(manifest)
     seconds = pods.until_started(f"{name}-") - started
-    bench.delete("finetunejob", name)
-    pods.until_gone(f"{name}-")
-    return seconds
-
-
-def _bare(bench: Workbench, pods: PodWatch, template: Json, name: str) -> float:
-    started = time.monotonic()
-    bench.apply({**template, "metadata": {"name": name}})
-    seconds = pods.until_started(f"{name}-") - started
-    bench.delete("job", name)
+    bench.delete(kind, name)
     pods.until_gone(f"{name}-")
     return seconds
 
