@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import operator_calm
-from finetune_trainer.artifacts import is_sealed
 from installation import OPERATOR_NAMESPACE, operator_process
 from localcluster import Cluster
 from manifests import comparison, examples, fine_tune_job
@@ -283,24 +282,25 @@ def test_a_volume_that_fills_up_while_a_checkpoint_is_written_costs_no_earlier_c
     with small_artifacts_volume(bench, "64m") as volume:
         bench.apply(fine_tune_job("filled-up", training=LONG, retry={"limit": 10, "backoffSeconds": 1}))
 
-        def sealed() -> list[Path]:
-            return [marker.parent for marker in volume.glob("*/*/*/checkpoints/*/COMPLETE") if is_sealed(marker.parent)]
+        def sealed() -> list[int]:
+            finished = volume.glob("*/*/*/checkpoints/checkpoint-*/COMPLETE")
+            return [int(marker.parent.name.removeprefix("checkpoint-")) for marker in finished]
 
         bench.wait_until(sealed, "a checkpoint")
 
-        def is_told() -> bool:
+        def told() -> str | None:
             fill(volume)
-            return condition(bench.status("finetunejob", "filled-up"), "Complete").get("reason") == "StorageFull"
+            complete = condition(bench.status("finetunejob", "filled-up"), "Complete")
+            return complete["message"] if complete.get("reason") == "StorageFull" else None
 
-        bench.wait_until(is_told, "StorageFull")
-        (kept,) = sealed()
-        assert "artifacts" in condition(bench.status("finetunejob", "filled-up"), "Complete")["message"]
+        assert "artifacts" in bench.wait_until(told, "StorageFull")
+        kept = max(sealed())
         (volume / "filler").unlink()
         bench.wait_for_phase("finetunejob", "filled-up", "Succeeded")
         logs = [
             bench.kubectl("logs", pod["metadata"]["name"]) for pod in bench.pods_of("finetunejob", "filled-up", "train")
         ]
-        assert any(f"training on from step {kept.name.removeprefix('checkpoint-')}" in log for log in logs)
+        assert any(f"training on from step {kept}" in log for log in logs)
 
 
 def test_a_change_of_the_spec_while_a_run_is_going_on_waits_for_its_end(bench: Workbench) -> None:

@@ -30,7 +30,7 @@ def training_pods(bench: Workbench, name: str) -> list[Json]:
 
 
 def test_a_training_of_two_gpus_is_one_pod_whose_processes_share_each_step(bench: Workbench) -> None:
-    same: dict[str, Any] = {"lora": {"rank": 4, "alpha": 8, "dropout": "0"}, "training": {"precision": "fp32"}}
+    same: dict[str, Any] = {"lora": {"rank": 4, "alpha": 8, "dropout": "0"}, "training": {"precision": "float32"}}
     bench.apply(fine_tune_job("alone", **same), fine_tune_job("two-gpus", **same, resources={"gpus": 2}))
     alone = bench.wait_for_phase("finetunejob", "alone", "Succeeded")
     together = bench.wait_for_phase("finetunejob", "two-gpus", "Succeeded")

@@ -106,7 +106,7 @@ def test_the_table_tells_the_same(desk: Desk) -> None:
 
 
 def test_what_does_not_fit_names_the_smallest_change(desk: Desk) -> None:
-    complaint = desk.complaint("--gpu-memory", "6Gi")
+    complaint = desk.complaint("--gpu-memory", "7Gi")
     assert "the training needs" in complaint and "set spec.resources.gpus: " in complaint
 
 
@@ -115,7 +115,7 @@ def test_several_gpus_are_planned_for(desk: Desk) -> None:
     plan = desk.plan("--gpu-memory", "24Gi")
     assert (plan["sharding"], plan["gpus"]) == ("ddp", 4)
     assert plan["microBatchSize"] * plan["gradientAccumulation"] * 4 == 16
-    assert desk.plan("--gpu-memory", "6Gi")["sharding"] == "fsdp"
+    assert desk.plan("--gpu-memory", "7Gi")["sharding"] == "fsdp"
 
 
 def test_pins_are_kept(desk: Desk) -> None:

@@ -46,7 +46,7 @@ def test_the_smallest_change_that_would_fit_is_named(gibibytes: float, changes: 
 
 
 def test_several_gpus_are_named_where_the_nodes_have_them_and_nothing_else_helps() -> None:
-    assert "set spec.resources.gpus: 2, or use a GPU" in refusal(7.5, gpus_per_node=4)
+    assert "set spec.resources.gpus: 2, or use a GPU" in refusal(8, gpus_per_node=4)
 
 
 def test_an_attention_that_the_model_does_not_have_is_never_named() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_subjects import A100, demand, gpu, measurement, model, model_of_20b, situation
 
@@ -182,6 +182,7 @@ def known(gibibytes: list[int]) -> Situation:
     return situation(*(gpu(size, gpus_per_node=4) for size in gibibytes))
 
 
+@settings(deadline=None)
 @given(demands, cards)
 def test_an_accepted_plan_fits_with_its_reserve_and_keeps_the_batch(wanted: Demand, gibibytes: list[int]) -> None:
     try:
@@ -195,6 +196,7 @@ def test_an_accepted_plan_fits_with_its_reserve_and_keeps_the_batch(wanted: Dema
     assert decision.choice.micro_batch_size * decision.accumulation * wanted.ranks == wanted.rows_per_step
 
 
+@settings(deadline=None)
 @given(demands, cards)
 def test_no_form_that_comes_before_the_chosen_one_would_fit(wanted: Demand, gibibytes: list[int]) -> None:
     try:
@@ -209,6 +211,7 @@ def test_no_form_that_comes_before_the_chosen_one_would_fit(wanted: Demand, gibi
     pytest.fail("the chosen form is none of those that the spec leaves open")
 
 
+@settings(deadline=None)
 @given(demands, st.sampled_from([12, 16, 24, 40]))
 def test_a_larger_gpu_never_gets_a_slower_form(wanted: Demand, gibibytes: int) -> None:
     forms = [replace(choice, micro_batch_size=1) for choice in wanted.choices()]

@@ -132,5 +132,5 @@ def test_what_fitted_on_two_gpus_is_no_more_on_four(tmp_path: Path) -> None:
 
 
 def test_a_step_that_cannot_be_shared_evenly_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"make spec\.training\.effectiveBatchSize a multiple of 3"):
+    with pytest.raises(UserError, match=r"8 cannot be shared evenly by 3 GPUs.*make it a multiple of 3"):
         portions_for(TRAINING, plan(), tmp_path, ranks=3)
