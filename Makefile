@@ -52,7 +52,7 @@ $(NVML): $(wildcard tests/nvml/*.c tests/nvml/*.h) | prepare
 	@gcc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -Wl,-soname,$(@F) -Wl,-Bsymbolic \
 		-o $@ $(filter %.c,$^) -lm -pthread
 
-cluster-up: prepare ## Start this checkout's cluster, with the images in it
+cluster-up: prepare $(NVML) ## Start this checkout's cluster, with the images in it
 	@$(LOCALCLUSTER) up
 	@$(LOCALCLUSTER) images
 

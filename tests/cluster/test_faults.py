@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from graphics import all_gpus_broken
 
 import operator_calm
 from installation import OPERATOR_NAMESPACE, operator_process
@@ -17,7 +18,6 @@ from localcluster import Cluster
 from manifests import comparison, examples, fine_tune_job
 from workbench import Workbench, condition
 
-TEST_GPUS = 2
 LONG = {"epochs": 64, "effectiveBatchSize": 1, "checkpointEverySteps": 50}
 """Seven hundred steps of the tiny model: long enough to be interrupted, with a checkpoint every moment."""
 RESTARTS: Counter[str] = Counter()
@@ -183,18 +183,6 @@ def test_a_job_that_is_suspended_from_the_start_makes_no_pod(bench: Workbench) -
     bench.apply(fine_tune_job("not-yet", suspend=True))
     bench.wait_for_phase("finetunejob", "not-yet", "Suspended")
     assert bench.jobs_of("finetunejob", "not-yet") == []
-
-
-@contextmanager
-def all_gpus_broken(cluster: Cluster) -> Iterator[None]:
-    """Until the block ends; a pod that has a GPU keeps it."""
-    for index in range(TEST_GPUS):
-        cluster.set_device_health(index, healthy=False)
-    try:
-        yield
-    finally:
-        for index in range(TEST_GPUS):
-            cluster.set_device_health(index, healthy=True)
 
 
 def test_a_job_waits_while_no_node_has_a_gpu_and_goes_on_when_one_has(bench: Workbench) -> None:

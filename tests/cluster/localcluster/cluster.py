@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from localcluster import node, toolchain, volumes
+from localcluster import node, scripted_nvml, toolchain, volumes
 from localcluster.api_client import ApiClient
-from localcluster.configuration import REGISTRY_ADDRESS
+from localcluster.configuration import REGISTRY_ADDRESS, Graphics
 from localcluster.errors import ClusterError
 from localcluster.locations import Cache, Checkout
 from localcluster.node_plan import ComponentName
@@ -96,6 +96,11 @@ class Cluster:
         written = self.checkout.run / "devices.json.new"
         written.write_text(json.dumps(devices))
         written.rename(self.checkout.run / "devices.json")
+
+    def describe_device(self, index: int, **values: float | str) -> None:
+        """What NVML tells of a test GPU in containers that get it from now on."""
+        device = sorted(self._devices())[index]
+        scripted_nvml.describe(self.checkout.run, device, **{**Graphics().nvml_values(), **values})
 
     def status(self) -> dict[str, object]:
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import configuration
+from localcluster import configuration, scripted_nvml
 from localcluster.configuration import ClusterConfiguration
 from localcluster.network import NODE_LINK
 from localcluster.node_plan import Component, ComponentName, NodePlan
@@ -158,6 +158,7 @@ class ComponentCommands:
             *("-m", "localcluster.device_plugin"),
             *("--protocol", self.tools.device_plugin_protocol),
             *("--run", self.configured.checkout.run),
+            *("--nvml", scripted_nvml.library(self.configured.checkout.root)),
             after=CONTAINERD_SOCKET,
             PYTHONPATH=str(package_root),
             PYTHONDONTWRITEBYTECODE="1",

@@ -27,6 +27,10 @@ class Graphics:
     product: str = "NVIDIA-A100-PCIE-40GB"
     memory_mib: int = 40960
 
+    def nvml_values(self) -> dict[str, float | str]:
+        """What NVML tells of each."""
+        return {"name": self.product, "memory": self.memory_mib * 2**20, "busy": 250, "limit": 250}
+
     def node_labels(self) -> dict[str, str]:
         """As GPU Feature Discovery writes them; a node without GPUs has none."""
         if self.count == 0:

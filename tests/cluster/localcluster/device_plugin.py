@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from localcluster import scripted_nvml
+
 PLUGINS = Path("/var/lib/kubelet/device-plugins")
 KUBELET_SOCKET = PLUGINS / "kubelet.sock"
 OWN_SOCKET = PLUGINS / "nvidia-test.sock"
@@ -44,15 +46,16 @@ def compile_protocol(protocol: Path, folder: Path) -> tuple[ModuleType, ModuleTy
 class DevicePlugin:
     """The four calls of the kubelet, answered for the devices that a JSON file lists."""
 
-    def __init__(self, messages: ModuleType, devices_file: Path) -> None:
+    def __init__(self, messages: ModuleType, run: Path, nvml: Path) -> None:
         self.messages: Any = messages
-        self.devices_file = devices_file
+        self.run = run
+        self.nvml = nvml
         self.watchers: list[queue.SimpleQueue[dict[str, bool]]] = []
         self.devices = self.read_devices()
 
     def read_devices(self) -> dict[str, bool]:
         """Device id: whether it is healthy."""
-        devices: dict[str, bool] = json.loads(self.devices_file.read_text())
+        devices: dict[str, bool] = json.loads((self.run / "devices.json").read_text())
         return devices
 
     def tell_changes(self) -> None:
@@ -95,8 +98,18 @@ class DevicePlugin:
 
     def _allocation(self, device_ids: list[str]) -> object:
         variables = {"NVIDIA_VISIBLE_DEVICES": ",".join(device_ids), **COMPUTE_ON_CPU}
+        mounts = []
+        if self.nvml.exists():  # make has it built for tests; the demo needs none
+            variables[scripted_nvml.SCRIPT_VARIABLE] = str(scripted_nvml.SCRIPT_IN_CONTAINER)
+            mounts = [
+                self._mount(self.nvml, scripted_nvml.IN_CONTAINER),
+                self._mount(scripted_nvml.script_of(self.run, device_ids), scripted_nvml.SCRIPT_IN_CONTAINER),
+            ]
         print("allocated", device_ids, flush=True)
-        return self.messages.ContainerAllocateResponse(envs=variables)
+        return self.messages.ContainerAllocateResponse(envs=variables, mounts=mounts)
+
+    def _mount(self, source: Path, target: Path) -> object:
+        return self.messages.Mount(host_path=str(source), container_path=str(target), read_only=True)
 
 
 def serve_until_socket_is_gone(plugin: DevicePlugin, messages: Any, services: Any) -> None:
@@ -131,9 +144,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--protocol", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--nvml", type=Path, required=True, help="libnvidia-ml.so.1 for the containers, once it exists")
     options = parser.parse_args()
     messages, services = compile_protocol(options.protocol, options.run / "deviceplugin")
-    plugin = DevicePlugin(messages, options.run / "devices.json")
+    plugin = DevicePlugin(messages, options.run, options.nvml)
     while True:
         while not KUBELET_SOCKET.exists():
             time.sleep(POLL_SECONDS)

@@ -20,6 +20,7 @@ from localcluster import (
     node_images,
     progress,
     records,
+    scripted_nvml,
 )
 from localcluster import configuration as configurations
 from localcluster.api_client import ApiClient
@@ -142,6 +143,8 @@ def _write_files(configured: ClusterConfiguration, commands: ComponentCommands) 
     configured.write()
     devices = {f"GPU-{checkout.cluster_id}-{index}": True for index in range(configured.graphics.count)}
     (checkout.run / "devices.json").write_text(json.dumps(devices))
+    for device in devices:
+        scripted_nvml.describe(checkout.run, device, **configured.graphics.nvml_values())
     commands.node_plan().save(node.plan_file(checkout))
 
 

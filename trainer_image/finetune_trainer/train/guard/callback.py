@@ -68,7 +68,8 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._rest(state)
+        self._rest(state, step_is_open=False)
+        self._leave_before_training()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -84,7 +85,7 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        self._between(state)
+        self._between(state, step_is_open=False)
         if self._leaving is not None and state.global_step < state.max_steps:
             control.should_save = True
             control.should_training_stop = True
@@ -93,8 +94,10 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """The held-out examples heat a GPU as well."""
-        self._between(state)
+        """The held-out examples heat a GPU as well. Those before the training, at step 0, lose nothing by a pause."""
+        self._between(state, step_is_open=state.global_step > 0)
+        if state.global_step == 0:
+            self._leave_before_training()
         self._watch.began()
 
     def on_train_end(
@@ -104,22 +107,28 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
         if self._leaving is not None and state.global_step < state.max_steps and not STOP.requested:
             self._leave(self._leaving, f"; the checkpoint of step {state.global_step} is saved")
 
-    def _between(self, state: TrainerState) -> None:
+    def _between(self, state: TrainerState, *, step_is_open: bool = True) -> None:
         self._settle()
         self._watch.ended()
         self._say_what_is_not_watched()
-        self._rest(state)
+        self._rest(state, step_is_open=step_is_open)
 
-    def _rest(self, state: TrainerState) -> None:
-        """Until every GPU of every process may go on."""
+    def _rest(self, state: TrainerState, *, step_is_open: bool) -> None:
+        """Until every GPU of every process may go on, or until there is nothing to go on with: a step that is open is
+        finished before the training is left."""
         while 0 < (seconds := self._agree(_STOP if STOP.requested else self._watch.rest_needed())) < _STOP:
+            if not step_is_open and self._is_leaving():
+                break
             self._nap(min(seconds, SLICE_SECONDS))
             self._reporter.progress(state.global_step, state.max_steps)
             self._watch.look()
             if self._must_leave_at_once():
                 self._leave(Leaving(self._why()), f"; {self._what_is_kept()}")
-        if self._leaving is None and self._agree(float(self._watch.leaving is not None)):
+        if self._leaving is None and self._is_leaving():
             self._leaving = Leaving(self._why())
+
+    def _is_leaving(self) -> bool:
+        return bool(self._agree(float(self._watch.leaving is not None)))
 
     def _nap(self, seconds: float) -> None:
         began = self._clock()
@@ -128,6 +137,10 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
             self._sleep(min(left, _NAP_SECONDS))
             left = seconds - (self._clock() - began)
         self._watch.rested_seconds += seconds - max(left, 0.0)
+
+    def _leave_before_training(self) -> None:
+        if self._leaving is not None:
+            self._leave(self._leaving, f"; {self._what_is_kept()}")
 
     def _must_leave_at_once(self) -> bool:
         leaving = self._watch.leaving
