@@ -148,13 +148,15 @@ class Retry:
 
 
 def after(broken: Broken, run: Run, failures: int, limit: int, backoff_seconds: int, now: datetime) -> Retry:
-    """Whether there is another attempt. Pauses double with each counted failure."""
+    """Whether there is another attempt. Pauses double with each counted failure; those that are not counted, with each
+    attempt."""
     counted = failures + (1 if broken.counted else 0)
     if not broken.retry:
         return Retry(run, failures, final=True)
     if broken.counted and counted > limit:
         return Retry(run, counted, final=True)
-    pause = min(backoff_seconds * 2 ** max(0, counted - 1), LONGEST_BACKOFF_SECONDS) if broken.counted else 0
+    doublings = (counted if broken.counted else run.attempt) - 1
+    pause = min(backoff_seconds * 2 ** min(doublings, 16), LONGEST_BACKOFF_SECONDS) if broken.pauses else 0
     later = timestamp(now + timedelta(seconds=pause)) if pause else None
     return Retry(run.model_copy(update={"attempt": run.attempt + 1, "not_before": later}), counted, final=False)
 

@@ -50,6 +50,11 @@ class Broken:
     result_lost: bool = False
     """The work was done, but nobody can say with which result: prepare looks for it on the volume."""
 
+    @property
+    def pauses(self) -> bool:
+        """Whether it gets better by waiting. What is not counted goes on at once, but for a GPU that has to cool."""
+        return self.counted or self.reason is Reason.OVERHEATED
+
 
 def result_of(child: Child) -> Result | None:
     """What a pod that ended well said, when it is what this step says and its numbers are numbers. Of several pods the
@@ -181,6 +186,10 @@ _FAULTS: Mapping[int, tuple[Reason, bool]] = {
     ExitCode.DEADLINE_EXCEEDED: (Reason.DEADLINE_EXCEEDED, False),
 }
 """By exit code: the reason where the container did not say a better one, and whether another attempt may help."""
+_GOES_ON = frozenset({ExitCode.STOPPED, ExitCode.GPU_OUT_OF_MEMORY, ExitCode.OVERHEATED})
+"""What a trainer ends with when it has saved how the next attempt goes on: later, in a smaller form, or when the GPU is
+cool. None of them is a failure, and none can go on for ever: the forms come to an end, and a pause that followed no
+work is told as InfrastructureError."""
 _DEFECT = (Reason.INTERNAL_ERROR, True)
 
 
@@ -191,10 +200,10 @@ def _blame(termination: Termination, step: Step) -> Broken:
     if termination.exit_code > SIGNALLED:
         return _killed(termination)
     reason, retry = _FAULTS.get(termination.exit_code, _DEFECT)
-    counted = termination.exit_code != ExitCode.STOPPED
     failure = _read(termination)
     if not isinstance(failure, Failure):
-        return Broken(reason, _last_words(termination), retry, counted)
+        return Broken(reason, _last_words(termination), retry, counted=termination.exit_code != ExitCode.STOPPED)
+    counted = termination.exit_code not in _GOES_ON
     told = failure.reason if termination.exit_code in _FAULTS else reason
     # What prepare had written is gone from the volume: only another prepare helps.
     again = told is Reason.PREPARATION_LOST

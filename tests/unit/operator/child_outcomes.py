@@ -32,7 +32,8 @@ class Course(StrEnum):
     WAITS = "the step waits for its pod"
     RUNS = "the step is under way"
     RETRIES = "another attempt follows, counted"
-    RETRIES_UNCOUNTED = "another attempt follows, not counted"
+    RETRIES_UNCOUNTED = "another attempt follows at once, not counted"
+    PAUSES = "another attempt follows later, not counted"
     FAILS = "the resource fails"
 
 
@@ -184,14 +185,17 @@ OUTCOMES: dict[str, Outcome] = {
         exits(4, Reason.PREEMPTED), Course.RETRIES_UNCOUNTED, Reason.PREEMPTED, "It says what to do."
     ),
     "GPU memory exhausted": breaks(
-        exits(5, Reason.OUT_OF_MEMORY), Course.RETRIES, Reason.OUT_OF_MEMORY, "It says what to do."
+        exits(5, Reason.OUT_OF_MEMORY), Course.RETRIES_UNCOUNTED, Reason.OUT_OF_MEMORY, "It says what to do."
     ),
     "GPU memory exhausted, unexplained": breaks(exits(5), Course.RETRIES, Reason.OUT_OF_MEMORY, "exit code 5"),
     "a loss that is not finite": breaks(
         exits(6, Reason.NON_FINITE_LOSS), Course.FAILS, Reason.NON_FINITE_LOSS, "It says what to do."
     ),
     "a loss that is not finite, unexplained": breaks(exits(6), Course.FAILS, Reason.NON_FINITE_LOSS, "exit code 6"),
-    "overheated": breaks(exits(7, Reason.OVERHEATED), Course.RETRIES, Reason.OVERHEATED, "It says what to do."),
+    "overheated": breaks(exits(7, Reason.OVERHEATED), Course.PAUSES, Reason.OVERHEATED, "It says what to do."),
+    "overheated before any work": breaks(
+        exits(3, Reason.OVERHEATED), Course.RETRIES, Reason.OVERHEATED, "It says what to do."
+    ),
     "overheated, unexplained": breaks(exits(7), Course.RETRIES, Reason.OVERHEATED, "exit code 7"),
     "out of time": breaks(exits(8), Course.FAILS, Reason.DEADLINE_EXCEEDED, "exit code 8"),
     "killed for host memory": breaks(

@@ -88,23 +88,24 @@ def test_a_guard_that_was_taken_out_of_the_spec_is_not_spoken_of() -> None:
     assert deciding(THROTTLED, guard=None).reason == Reason.RUNNING
 
 
-def test_what_grew_too_hot_goes_on_after_a_pause_that_counts() -> None:
-    there, *prepare, _, _ = training(fine_tune_job(guard=GUARD, retry={"limit": 2, "backoffSeconds": 300}))
+def test_what_grew_too_hot_goes_on_after_a_pause_that_is_no_failure() -> None:
+    there, *prepare, _, _ = training(fine_tune_job(guard=GUARD, retry={"limit": 0, "backoffSeconds": 300}))
     failed = job_of(there, Step.TRAIN, ended="Failed")
     first = decide(there, *prepare, failed, *exits(7, Reason.OVERHEATED)(failed))
-    assert (first.phase, first.reason, first.status.failures) == ("Queued", Reason.OVERHEATED, 1)
+    assert (first.phase, first.reason, first.status.failures) == ("Queued", Reason.OVERHEATED, 0)
     assert (first.status.run.attempt, first.status.run.not_before) == (2, moment(300))
     assert f"Attempt 2 follows at {moment(300)}." in first.message
     assert first.created == []
 
 
 def test_what_ran_out_of_gpu_memory_goes_on_with_the_same_plan() -> None:
-    """The trainer keeps its smaller portions on the volume; the plan in the status stays what prepare made."""
-    job = fine_tune_job(retry={"backoffSeconds": 10})
+    """At once, and however often: the trainer's forms come to an end. It keeps the smaller portions on the volume; the
+    plan in the status stays what prepare made."""
+    job = fine_tune_job(retry={"limit": 0})
     there, *prepare, _, _ = training(job)
     failed = job_of(there, Step.TRAIN, ended="Failed")
     broken = exits(5, Reason.OUT_OF_MEMORY)(failed)
     waiting = told(there, *prepare, failed, *broken)
     assert waiting["status"]["plan"] == there["status"]["plan"]
-    again = decide(waiting, *prepare_done(job), failed, *broken, now=NOW + timedelta(seconds=11))
+    again = decide(waiting, *prepare_done(job), failed, *broken, now=NOW)
     assert again.jobs == [("train", 2)]

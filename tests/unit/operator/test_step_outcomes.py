@@ -150,7 +150,7 @@ def test_an_outcome_is_told_in_a_phase_and_a_reason(stage: Stage, outcome: Outco
             assert (decision.phase, decision.reason) == (stage.runs, stage.works)
         case Course.FAILS:
             assert (decision.phase, decision.reason) == ("Failed", outcome.reason)
-        case Course.RETRIES | Course.RETRIES_UNCOUNTED:
+        case Course.RETRIES | Course.RETRIES_UNCOUNTED | Course.PAUSES:
             assert decision.phase == (stage.after_a_lost_result if outcome.loses_the_result else stage.waits)
             assert decision.reason == outcome.reason
     assert outcome.says in decision.message
@@ -170,6 +170,8 @@ def test_an_outcome_has_its_consequence(stage: Stage, outcome: Outcome) -> None:
             assert f"Attempt 2 follows at {moment(30)}." in decision.message
         case Course.RETRIES_UNCOUNTED:
             assert (run.attempt, run.not_before, decision.status.failures) == (2, None, 0)
+        case Course.PAUSES:
+            assert (run.attempt, run.not_before, decision.status.failures) == (2, moment(30), 0)
         case Course.FAILS:
             assert (run.attempt, run.finished_at) == (1, moment())
             assert "kubectl annotate" in decision.message

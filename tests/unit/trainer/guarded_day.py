@@ -10,7 +10,7 @@ from scripted_time import ScriptedTime, Seen
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from finetune_api.guard import Guard
-from finetune_trainer.failures import Overheated
+from finetune_trainer.failures import InfrastructureError, Overheated
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import STOP
 from finetune_trainer.train.guard import gpus
@@ -30,6 +30,9 @@ class Day:
         self.watch = Watch(gpus.first(self.time.gpus), guard, clock=self.time.clock)
         self.time.each_second = self.watch.look
         self.paused: str | None = None
+        """What was said when the guard ended the attempt after some work."""
+        self.given_up: str | None = None
+        """The same, before any work was done."""
         self._batch_seconds = batch_seconds
         self._began = 0.0
         self._callback = GuardTraining(
@@ -61,6 +64,8 @@ class Day:
             self._callback.on_train_end(arguments, state, control)
         except Overheated as overheated:
             self.paused = overheated.message
+        except InfrastructureError as failure:
+            self.given_up = failure.message
         return self
 
     @property

@@ -107,22 +107,22 @@ def test_a_gpu_within_its_limits_never_rests(nvml: ScriptedNvml) -> None:
 def test_a_limit_that_no_rest_keeps_ends_the_attempt(nvml: ScriptedNvml) -> None:
     """Before anything is begun there is nothing to finish, and no reason to keep the GPU for long."""
     day = Day(nvml, [Card(idle=100).script], Guard(max_power_watts=90), batch_seconds=1).run(1)
-    assert day.paused is not None
-    assert "works less than 10% of the time, for 120 s now; nothing had been learnt yet" in day.paused
+    assert day.given_up is not None
+    assert "works less than 10% of the time, for 120 s now; nothing had been learnt yet" in day.given_up
     assert day.now < 180
 
 
 def test_a_limit_that_no_rest_keeps_ends_the_attempt_within_a_step_later(nvml: ScriptedNvml) -> None:
     day = Day(nvml, [Card().script, "at 41 gpu 0 idle=100"], Guard(max_power_watts=90), batch_seconds=1).run(1)
-    assert day.paused is not None
-    assert "did not bring a GPU within its limits; nothing had been learnt yet" in day.paused
+    assert day.given_up is not None
+    assert "did not bring a GPU within its limits; nothing had been learnt yet" in day.given_up
     assert 240 < day.now < 300
 
 
 def test_a_pause_rests_neither_before_the_first_step_nor_after_the_last_one(nvml: ScriptedNvml) -> None:
     guard = Guard(max_temperature_celsius=70, action=GuardAction.PAUSE)
     hot = Day(nvml, ["gpu tau=300 celsius=90"], guard, batch_seconds=1).run(1)
-    assert hot.paused is not None and "past its limit" in hot.paused
+    assert hot.given_up is not None and "past its limit" in hot.given_up
     assert hot.watch.rested_seconds == 0
     heating = Day(nvml, ["gpu resistance=0.4"], guard, batch_seconds=1).run(1, micro_batches_a_step=1)
     assert heating.paused is not None and "; the checkpoint of step" in heating.paused

@@ -9,8 +9,9 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from finetune_api.conditions import Reason
 from finetune_api.guard import Guard, GuardAction
-from finetune_trainer.failures import Overheated
+from finetune_trainer.failures import InfrastructureError, Overheated
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import STOP
 from finetune_trainer.train.guard.controller import Leaving
@@ -63,6 +64,7 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
         self._clock = clock
         self._sleep = sleep
         self._leaving: Leaving | None = None
+        self._has_worked = False
         self._said: set[str] = set()
 
     def on_train_begin(
@@ -85,6 +87,7 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
+        self._has_worked = True
         self._between(state, step_is_open=False)
         if self._leaving is not None and state.global_step < state.max_steps:
             control.should_save = True
@@ -154,10 +157,14 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
         self._watch.is_paused = True
         smaller = self._smaller() if self._guard.action is GuardAction.THROTTLE else None
         next_time = "" if smaller is None else f"; the next attempt takes {smaller} at once"
-        raise Overheated(
+        message = (
             f"{leaving.why}{what_is_kept}{next_time}: see to the GPU's cooling, or raise spec.guard.maxPowerWatts or "
             "spec.guard.maxTemperatureCelsius"
         )
+        if self._has_worked:
+            raise Overheated(message)
+        # Not a pause, but a failure: otherwise a limit that cannot be kept would be tried for ever.
+        raise InfrastructureError(Reason.OVERHEATED, message)
 
     def _say_what_is_not_watched(self) -> None:
         for uuid, why in self._watch.blind.items():
