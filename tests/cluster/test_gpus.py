@@ -71,11 +71,11 @@ def test_a_guard_rests_between_micro_batches_and_says_so(bench: Workbench) -> No
 
 
 def test_an_overheated_gpu_pauses_the_training_which_goes_on_when_it_is_cool(bench: Workbench) -> None:
-    with all_gpus_like(bench.cluster, ambient=62, resistance=0.1, tau=2):  # idle 67 °C, busy 87 °C
+    with all_gpus_like(bench.cluster, ambient=50, resistance=0.12, tau=30):  # idle 56 °C, busy 80 °C
         bench.apply(
             fine_tune_job(
                 "hot",
-                training=LONG,
+                training={**LONG, "epochs": 200},
                 guard={"maxTemperatureCelsius": 70, "action": "Pause"},
                 retry={"limit": 0, "backoffSeconds": 1},  # a pause is not a failure
             )

@@ -18,6 +18,8 @@ from finetune_trainer import prepare_training
 from finetune_trainer.failures import InfrastructureError
 from finetune_trainer.storage_errors import as_storage_failure
 from finetune_trainer.train import step
+from finetune_trainer.train.tracking.curves import Curves
+from finetune_trainer.train.tracking.points import RunDescription
 
 PAGE = 4096
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.pt"
@@ -95,3 +97,18 @@ def test_an_adapter_that_cannot_be_written_costs_no_step(small: Workplace) -> No
     step.run(small.train_order(), small.reporter)
     assert stages(small).count("training") == 1, "no step is taken anew"
     assert len(losses(small)) == 10
+
+
+def test_curves_that_find_no_room_end_there_and_hold_nothing_up(small: Workplace) -> None:
+    with Curves(small.directory, RunDescription("key", "name", {}), None, small.reporter) as curves:
+        curves.begin(after_step=0)
+        fill_up_wholly(small)
+        for number in range(1, 2000):
+            curves.add(number, {"loss": 1.0, "learning_rate": 1.0})
+        curves.begin(after_step=4)
+    (problem,) = set(small.problems)
+    assert problem == "TensorBoard's files cannot be written, and end here: No space left on device"
+
+
+def fill_up_wholly(workplace: Workplace) -> None:
+    ballast(workplace).write_bytes(bytes(shutil.disk_usage(SMALL_VOLUME).free))

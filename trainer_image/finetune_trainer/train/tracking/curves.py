@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,31 +37,46 @@ class Curves:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._files is not None:
-            self._files.close()
+        self._write(TensorBoardFiles.close)
         if self._run is not None:
             self._run.close()
             self._report_problem(self._run)
 
     def begin(self, after_step: int) -> None:
         """The curves go on after a step, from a checkpoint or from the start."""
-        if self._files is not None:
-            self._files.close()
+        self._write(TensorBoardFiles.close)
         if self._folder is not None:
-            self._files = TensorBoardFiles(self._folder / TENSORBOARD_FOLDER, after_step)
+            self._open(self._folder / TENSORBOARD_FOLDER, after_step)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         point = Point(step, values)
-        if self._files is not None:
-            self._files.add(point)
+        self._write(lambda files: files.add(point))
         if self._run is not None:
             self._run.add(point)
             self._report_problem(self._run)
 
     def flush(self) -> None:
         """What a checkpoint remembers must be in the files."""
-        if self._files is not None:
-            self._files.flush()
+        self._write(TensorBoardFiles.flush)
+
+    def _open(self, folder: Path, after_step: int) -> None:
+        try:
+            self._files = TensorBoardFiles(folder, after_step)
+        except OSError as error:
+            self._give_up(error)
+
+    def _write(self, write: Callable[[TensorBoardFiles], None]) -> None:
+        if self._files is None:
+            return
+        try:
+            write(self._files)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """A curve is no reason to end a training; a checkpoint that cannot be saved will be."""
+        self._files = None
+        self._reporter.problem(f"TensorBoard's files cannot be written, and end here: {error.strerror or error}")
 
     def _report_problem(self, run: BackgroundRun) -> None:
         problem = run.new_problem()
