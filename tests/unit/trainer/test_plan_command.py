@@ -168,7 +168,21 @@ def test_hours_follow_from_measured_trainings(desk: Desk) -> None:
 def test_another_frameworks_loss_can_be_compared_with(desk: Desk) -> None:
     plain = desk.plan("--loss-kernel", "plain")["memory"]
     assert plain["parts"]["logits"] > 10 * desk.plan()["memory"]["parts"]["logits"]
-    assert plain["lossKernel"] == "plain"
+    assert (plain["like"], plain["lossKernel"]) == ("own", "plain")
+
+
+def test_another_frameworks_training_can_be_compared_with(desk: Desk) -> None:
+    own, torchtune = desk.plan()["memory"], desk.plan("--like", "torchtune")["memory"]
+    assert torchtune["parts"]["optimizer"] == own["parts"]["optimizer"] / 2
+    assert (torchtune["like"], torchtune["lossKernel"]) == ("torchtune", "chunked")
+    assert desk.plan("--like", "torchtune", "--loss-kernel", "fused")["memory"]["lossKernel"] == "fused"
+    assert "memory of a GPU, peak, like torchtune" in desk.run("--like", "torchtune")[1]
+
+
+def test_the_attention_that_the_manifest_pins_goes_before_the_frameworks(desk: Desk) -> None:
+    assert (desk.plan()["attention"], desk.plan("--like", "litgpt")["attention"]) == ("sdpa", "flash_attention_2")
+    desk.write_manifest({"training": {"attention": "eager"}})
+    assert desk.plan("--like", "litgpt")["attention"] == "eager"
 
 
 @pytest.mark.parametrize(

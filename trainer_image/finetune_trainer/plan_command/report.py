@@ -10,6 +10,7 @@ from finetune_trainer.planning.decision import Decision
 from finetune_trainer.planning.demand import Demand
 from finetune_trainer.planning.memory import GIB
 from finetune_trainer.planning.method import method_of
+from finetune_trainer.planning.profiles import Framework
 from finetune_trainer.planning.steps import Steps
 from finetune_trainer.planning.throughput import Forecast
 
@@ -29,6 +30,7 @@ class Report:
     steps: Steps | None
     forecast: Forecast
     product: str | None
+    framework: Framework = Framework.OWN
 
     def to_json(self) -> str:
         return json.dumps(self._document(), indent=2)
@@ -70,7 +72,8 @@ class Report:
         memory = self.decision.memory
         if memory is None:
             return {"peakBytes": None, "parts": None, "note": _CPU_NOTE}
-        return {**memory.to_manifest(), "lossKernel": self.demand.loss}
+        loss = self.demand.profile.habits(self.decision.choice.quantization).loss
+        return {**memory.to_manifest(), "like": self.framework, "lossKernel": loss}
 
     def _dataset(self) -> dict[str, Any] | None:
         if self.dataset is None:
@@ -106,7 +109,8 @@ class Report:
         if memory is None:
             return [("memory", _CPU_NOTE)]
         parts = [(f"  {name}", _gib(size)) for name, size in memory.parts.model_dump().items()]
-        lines = [("memory of a GPU, peak", _gib(memory.peak_bytes)), *parts]
+        whose = "" if self.framework is Framework.OWN else f", like {self.framework}"
+        lines = [(f"memory of a GPU, peak{whose}", _gib(memory.peak_bytes)), *parts]
         if memory.limit_bytes is not None and memory.reserve_bytes is not None:
             lines.append(("  reserve", f"{_gib(memory.reserve_bytes)} of {_gib(memory.limit_bytes).strip()}"))
         if memory.correction is not None:

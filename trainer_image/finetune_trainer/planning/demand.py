@@ -9,7 +9,7 @@ from finetune_api.conditions import Reason
 from finetune_api.finetunejob import Lora, Training
 from finetune_api.quantization import Attention, Method, Precision, Quantization, Sharding
 from finetune_trainer.failures import UserError
-from finetune_trainer.planning.memory import LossKernel, Setup
+from finetune_trainer.planning.memory import Setup
 from finetune_trainer.planning.method import method_of, possible_quantizations
 from finetune_trainer.planning.portions import (
     CPU_TOKENS_AT_ONCE,
@@ -17,6 +17,7 @@ from finetune_trainer.planning.portions import (
     possible_micro_batches,
     rank_share,
 )
+from finetune_trainer.planning.profiles import OWN, Profile
 from finetune_trainer.planning.throughput import Form
 
 
@@ -57,7 +58,8 @@ class Demand:
     nodes: int
     only_eager: bool = False
     """Whether the model has no other attention."""
-    loss: LossKernel = LossKernel.FUSED
+    profile: Profile = OWN
+    """Whose training it is."""
 
     @property
     def ranks(self) -> int:
@@ -100,7 +102,7 @@ class Demand:
             dora=self.dora,
             sharding=choice.sharding,
             ranks=self.ranks,
-            loss=self.loss,
+            habits=self.profile.habits(choice.quantization),
         )
 
     def _shardings(self) -> tuple[Sharding, ...]:
