@@ -190,6 +190,11 @@ def test_the_attention_that_the_manifest_pins_goes_before_the_frameworks(desk: D
     [
         ({"lora": {"rank": 1024}}, "spec.lora.rank"),
         ({"lora": {"targetModules": ["query"]}}, "no linear layer called query; it has down_proj, gate_proj"),
+        (
+            {"lora": {"targetModules": ["q_proj", "lm_head"]}},
+            "spec.lora.targetModules: the model has no linear layer called lm_head; it has down_proj, gate_proj, "
+            "k_proj, o_proj, q_proj, up_proj, v_proj (or give all-linear alone)\n",
+        ),
         ({"training": {"microBatchSize": 3}}, "spec.training.microBatchSize"),
         ({"training": {"sequenceLenght": 3}}, "spec.training.sequenceLenght: there is no such field"),
         ({"method": "lora", "quantization": "nf4"}, "spec.quantization: quantization int8 or nf4 needs method qlora"),

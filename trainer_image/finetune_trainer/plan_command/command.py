@@ -124,7 +124,7 @@ def _dimensions(config: Mapping[str, Any], spec: FineTuneJobSpec) -> ModelDimens
     try:
         targets = model.targets(spec.lora.target_modules)
     except UnknownTargetError as error:
-        raise InputError(f"spec.lora.targetModules: the model has {error}, or give all-linear alone") from error
+        raise InputError(str(error)) from error
     too_small = next((each for each in targets if spec.lora.rank > min(each.inputs, each.outputs)), None)
     if too_small is not None:
         raise InputError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from finetune_api.planning import MemoryParts
 from finetune_api.quantization import Attention, Precision, Quantization, Sharding
-from finetune_trainer.planning.dimensions import OUTPUT_LAYER, ModelDimensions
+from finetune_trainer.planning.dimensions import ModelDimensions
 from finetune_trainer.planning.layouts import LinearLayer
 from finetune_trainer.planning.profiles import OWN, Habits, LossKernel
 
@@ -111,9 +111,7 @@ def total(parts: MemoryParts) -> int:
 def adapter_parameters(model: ModelDimensions, setup: Setup) -> int:
     """Numbers of the adapter: rank x (inputs + outputs) for each matrix; DoRA adds a magnitude an output."""
     layers = model.targets(setup.targets)
-    in_layers = model.layers * sum(_adapter_size(layer, setup) for layer in layers)
-    output = setup.rank * (model.hidden + model.vocabulary) if OUTPUT_LAYER in setup.targets else 0
-    return in_layers + output
+    return model.layers * sum(_adapter_size(layer, setup) for layer in layers)
 
 
 def _adapter_size(layer: LinearLayer, setup: Setup) -> int:
