@@ -149,7 +149,26 @@ def test_packed_a_step_has_the_rows_that_hold_as_many_examples(desk: Desk) -> No
     desk.write_rows(["b" * 98] * 100)
     desk.write_manifest({"training": {"packing": True, "sequenceLength": 400}})
     plan = desk.plan(*desk.datasets)
-    assert plan["rowsPerStep"] == round(16 * plan["dataset"]["meanTokens"] / 400)
+    assert plan["rowsPerStep"] == round(16 * plan["dataset"]["meanTokens"] / 400) == 4
+    assert "a step takes 4, which hold about 16 examples" in plan["rowsNote"]
+    assert plan["rowsNote"] in desk.run(*desk.datasets)[1]
+
+
+def test_packed_a_micro_batch_must_divide_the_rows_that_the_dataset_fills(desk: Desk) -> None:
+    desk.write_rows(["b" * 98] * 100)
+    packed = {"packing": True, "sequenceLength": 400}
+    desk.write_manifest({"training": packed | {"microBatchSize": 8}})  # of 16 examples, but 4 rows
+    refused = "spec.training.microBatchSize: 8 must divide the 4 packed rows of 400 tokens of a step that each GPU"
+    assert refused in desk.complaint(*desk.datasets)
+    desk.write_manifest({"training": packed | {"effectiveBatchSize": 12, "microBatchSize": 3}})
+    assert desk.plan(*desk.datasets)["microBatchSize"] == 3
+
+
+def test_packed_a_micro_batch_is_refused_by_no_rule_before_the_rows_are_known(desk: Desk) -> None:
+    desk.write_manifest({"training": {"packing": True, "microBatchSize": 3}, "resources": {"gpus": 4}})
+    plan = desk.plan()
+    assert plan["microBatchSize"] * plan["gradientAccumulation"] * 4 == 24
+    assert "a step is taken to have 24 packed rows" in desk.run()[1]
 
 
 def test_hours_follow_from_measured_trainings(desk: Desk) -> None:

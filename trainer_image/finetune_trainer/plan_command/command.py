@@ -27,6 +27,7 @@ from finetune_trainer.planning.demand import Demand, demand_of
 from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError, default_attention
 from finetune_trainer.planning.plan import default_precision
 from finetune_trainer.planning.profiles import PROFILES, Framework, LossKernel, Profile
+from finetune_trainer.planning.steps import rows_without_lengths
 from finetune_trainer.planning.throughput import Forecast
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def plan(options: Options) -> Report:
     ranks = max(1, spec.resources.gpus) * spec.resources.nodes
     steps = dataset.steps(spec.training, ranks) if dataset else None
     longest = dataset.lengths.longest if dataset and dataset.is_whole else spec.training.sequence_length
-    rows = steps.rows_per_step if steps else spec.training.effective_batch_size
+    rows = steps.rows_per_step if steps else rows_without_lengths(spec.training, ranks)
     demand = _demand(spec, config, rows, longest, options.profile)
     situation, product = _situation(spec, options)
     decision = decide(model, demand, situation)

@@ -56,6 +56,7 @@ class Report:
             "nodes": self.demand.nodes,
             "packing": self.demand.packing,
             "rowsPerStep": self.steps.rows_per_step if self.steps and self.demand.packing else None,
+            "rowsNote": self.steps.note if self.steps else None,
             "tokensPerRow": self.demand.length,
             "memory": self._memory(),
             "minimumGPUMemoryMiB": self.decision.minimum_gpu_memory_mib,
@@ -119,10 +120,12 @@ class Report:
 
     def _dataset_lines(self) -> list[tuple[str, str]]:
         if self.dataset is None or self.steps is None:
-            filled = "; a step is taken to have a row for each example" if self.demand.packing else ""
+            filled = f"; a step is taken to have {self.demand.rows_per_step} packed rows" if self.demand.packing else ""
             return [("steps", f"not known: give --datasets{filled}")]
         within = "" if self.dataset.is_whole else f", give or take {self.dataset.half_width:.1f}"
+        rows = [("packed rows", self.steps.note)] if self.steps.note else []
         return [
+            *rows,
             ("examples", f"{self.dataset.examples} of {self.dataset.mean:.1f} tokens{within}"),
             ("steps", f"{self.steps.total} ({self.steps.per_epoch} an epoch, {self.steps.rows_per_step} rows each)"),
         ]

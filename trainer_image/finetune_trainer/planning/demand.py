@@ -86,7 +86,8 @@ class Demand:
         """Sizes to try, largest first; `most_tokens` is a limit of the guard's."""
         at_once = GPU_TOKENS_AT_ONCE if self.gpus else CPU_TOKENS_AT_ONCE
         limit = at_once if most_tokens is None else min(at_once, most_tokens)
-        return possible_micro_batches(self.share, self.micro_batch_size, int(limit // self.length))
+        rows = f"packed rows of {self.length} tokens" if self.packing else "rows"
+        return possible_micro_batches(self.share, self.micro_batch_size, int(limit // self.length), rows)
 
     def setup(self, choice: Choice) -> Setup:
         return Setup(
