@@ -60,12 +60,13 @@ class PublishedPeak:
         return self.peak + (CUDA_CONTEXT if self.is_allocated else 0)
 
 
-def published_peaks() -> list[PublishedPeak]:
+def published_peaks(like: Framework | None = None) -> list[PublishedPeak]:
+    """Each planned like the framework that it was measured with, or all like one."""
     with FILE.open() as file, TemporaryDirectory() as folder:
-        return [_peak(row, Path(folder)) for row in csv.DictReader(file)]
+        return [_peak(row, Path(folder), like) for row in csv.DictReader(file)]
 
 
-def _peak(row: Mapping[str, str], folder: Path) -> PublishedPeak:
+def _peak(row: Mapping[str, str], folder: Path, like: Framework | None) -> PublishedPeak:
     framework, loss = Framework(row["framework"]), LossKernel(row["loss"])
     usual = PROFILES[framework].habits(Quantization(row["quantization"])).loss is loss
     return PublishedPeak(
@@ -73,7 +74,7 @@ def _peak(row: Mapping[str, str], folder: Path) -> PublishedPeak:
         name=f"{framework} {row['model']} {row['quantization']}, {row['batch']} x {row['length']}, {loss}",
         source=row["source"],
         usual_loss=usual,
-        memory=_planned(row, folder, () if usual else ("--loss-kernel", loss)),
+        memory=_planned(row, folder, ("--like", like or framework, *(() if usual else ("--loss-kernel", loss)))),
         is_allocated=row["measured"] == "allocated",
         peak=float(row["peak_gib"]) * GIB,
     )
@@ -85,7 +86,7 @@ def _planned(row: Mapping[str, str], folder: Path, options: tuple[str, ...]) -> 
     (folder / "model" / "config.json").write_text(json.dumps(_config(row)))
     manifest = folder / "job.yaml"
     manifest.write_text(json.dumps(_job(row)))  # JSON is YAML
-    given = ("-f", str(manifest), "--models", str(folder), "--like", row["framework"], *options)
+    given = ("-f", str(manifest), "--models", str(folder), *options)
     memory = plan(read_options(given)).decision.memory
     assert memory is not None
     return memory

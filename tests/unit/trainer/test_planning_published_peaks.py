@@ -9,6 +9,7 @@ import pytest
 from published_peaks import FITTED_ON, PublishedPeak, published_peaks
 
 from finetune_trainer.planning.memory import GIB
+from finetune_trainer.planning.profiles import Framework
 from finetune_trainer.planning.search import Need
 
 PEAKS = published_peaks()
@@ -55,6 +56,12 @@ def test_the_documented_accuracy_is_the_measured_one() -> None:
     assert [line for line in map(documented_line, peaks_by_framework()) if line not in text] == []
     worst = max(abs(peak.error) for peak in TESTED_ON)
     assert f"{mean_error(TESTED_ON):.1%} on the mean, {worst:.1%} at worst" in " ".join(text.split())
+
+
+def test_it_is_documented_how_far_off_the_plan_of_another_framework_is() -> None:
+    errors = [peak.error for peak in published_peaks(Framework.OWN) if peak.measured_by != FITTED_ON]
+    off = f"{mean(map(abs, errors)):.1%} | {min(errors):+.1%} to {max(errors):+.1%}"
+    assert f"| like this trainer | {off} |" in DOCUMENT.read_text()
 
 
 def documented_line(name: str) -> str:
