@@ -76,7 +76,7 @@ class Training(ApiModel):
     model_config = {
         "json_schema_extra": validations(
             rule(
-                "!has(self.microBatchSize) || self.effectiveBatchSize % self.microBatchSize == 0",
+                "self.packing || !has(self.microBatchSize) || self.effectiveBatchSize % self.microBatchSize == 0",
                 "microBatchSize must divide effectiveBatchSize: change one of them, or leave microBatchSize out",
                 field="microBatchSize",
             )
@@ -96,7 +96,8 @@ class Training(ApiModel):
     effective_batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
     """Examples a step. How many of them go through the model at once follows from the plan."""
     micro_batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Examples that go through the model at once, when the plan shall not choose; must divide effectiveBatchSize."""
+    """Examples that go through the model at once, when the plan shall not choose; must divide effectiveBatchSize. With
+    packing they are rows, and the plan refuses a number that does not divide a GPU's rows of a step."""
     checkpoint_every_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     """Steps between checkpoints: the most that a crash can cost."""
     activation_checkpointing: bool | None = None

@@ -67,6 +67,8 @@ class TrainingPlan(ApiModel):
     """Whether a row holds several examples."""
     rows_per_step: PositiveCount | None = None
     """Packed rows that hold about effectiveBatchSize examples; absent without packing."""
+    rows_note: Text | None = None
+    """How rowsPerStep was worked out; absent without packing."""
     sharding: Sharding = Sharding.NONE
     """How several GPUs share the work."""
     memory: MemoryPlan | None = None

@@ -23,11 +23,15 @@ def check_target_modules(wanted: Sequence[str], shapes: Shapes) -> None:
     missing = [target for target in wanted if not any(_matches(name, target) for name in linear)]
     if missing:
         there = sorted({name.rpartition(".")[2] for name in linear})
-        raise UserError(
-            Reason.ORDER_INVALID,
-            f"spec.lora.targetModules: the model has no linear layer called {', '.join(missing)}; "
-            f"it has {', '.join(there)} (or give {ALL_LINEAR} alone)",
-        )
+        raise UserError(Reason.ORDER_INVALID, missing_targets(missing, there))
+
+
+def missing_targets(missing: Sequence[str], there: Sequence[str]) -> str:
+    """What is said about target modules that are no linear layer of the model's, which has others."""
+    return (
+        f"spec.lora.targetModules: the model has no linear layer called {', '.join(missing)}; it has "
+        f"{', '.join(there)} (or give {ALL_LINEAR} alone)"
+    )
 
 
 def check_rank(rank: int, wanted: Sequence[str], shapes: Shapes) -> None:

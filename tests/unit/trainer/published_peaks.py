@@ -1,53 +1,58 @@
-"""Peaks that others measured and published, a row each, and what this trainer's formula says of them.
+"""Peaks that others measured and published, a row each, and what `finetune plan --like FRAMEWORK` says of them.
 
-Columns that are not plain: `measured` is `allocated` (torch's own figure, without CUDA context and fragmentation) or
-`device` (all that is in use); `adapter_bytes` of one number of the adapter, where 8 is DeepSpeed ZeRO-2, which keeps
-16-bit and 32-bit copies and flat buffers; `upcast`, `keeps_inputs` and `compiled` are properties of the framework's
-version, explained in `Setup`. To have a further row tested, add it.
+A row holds what its source tells of the model and the training, and the framework, as `--like` names it. `loss` differs
+from the framework's usual one where the source names another kernel. `measured` is `allocated` (torch's own figure,
+without CUDA context and fragmentation) or `device` (all that is in use). To have a further row tested, add it.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from finetune_api.quantization import Attention, Quantization, Sharding
-from finetune_trainer.planning.dimensions import ModelDimensions, read_dimensions
-from finetune_trainer.planning.memory import CUDA_CONTEXT, GIB, LossKernel, Setup, estimate, total
+from finetune_api.planning import MemoryPlan
+from finetune_api.quantization import Quantization
+from finetune_trainer.plan_command.command import plan, read_options
+from finetune_trainer.planning.memory import CUDA_CONTEXT, GIB
+from finetune_trainer.planning.profiles import PROFILES, Framework, LossKernel
 
 FILE = Path(__file__).with_name("published_peaks.csv")
 FITTED_ON = "fms-acceleration"
-"""The framework whose peaks the constants of the working set and the scores were checked against; its figures are the
-cleanest. All others are only tested with."""
+"""Whose figures the constants of the working set and the scores were checked against; they are the cleanest. All others
+are only tested with."""
 
 
 @dataclass(frozen=True)
 class PublishedPeak:
-    """One row."""
+    """One row, and what was planned for it."""
 
-    framework: str
+    framework: Framework
     name: str
-    dimensions: ModelDimensions
-    setup: Setup
+    source: str
+    usual_loss: bool
+    """Whether the framework takes the loss so by itself."""
+    memory: MemoryPlan
     is_allocated: bool
     peak: float
     """Bytes."""
 
     @property
+    def measured_by(self) -> str:
+        return FITTED_ON if FITTED_ON in self.source else self.framework
+
+    @property
     def predicted(self) -> int:
-        """What the formula says of the same figure that was measured."""
-        parts = estimate(self.dimensions, self.setup)
-        return total(parts) - (parts.context if self.is_allocated else 0)
+        """What the plan says of the same figure that was measured."""
+        return self.memory.peak_bytes - (self.memory.parts.context if self.is_allocated else 0)
 
     @property
     def error(self) -> float:
         return self.predicted / self.peak - 1
-
-    @property
-    def planned(self) -> int:
-        return total(estimate(self.dimensions, self.setup))
 
     @property
     def on_the_device(self) -> float:
@@ -55,21 +60,63 @@ class PublishedPeak:
         return self.peak + (CUDA_CONTEXT if self.is_allocated else 0)
 
 
-def published_peaks() -> list[PublishedPeak]:
-    with FILE.open() as file:
-        return [_peak(row) for row in csv.DictReader(file)]
+def published_peaks(like: Framework | None = None) -> list[PublishedPeak]:
+    """Each planned like the framework that it was measured with, or all like one."""
+    with FILE.open() as file, TemporaryDirectory() as folder:
+        return [_peak(row, Path(folder), like) for row in csv.DictReader(file)]
 
 
-def _peak(row: Mapping[str, str]) -> PublishedPeak:
-    size = f"{row['quantization']}, {row['batch']} x {row['length']}, {row['loss']}"
+def _peak(row: Mapping[str, str], folder: Path, like: Framework | None) -> PublishedPeak:
+    framework, loss = Framework(row["framework"]), LossKernel(row["loss"])
+    usual = PROFILES[framework].habits(Quantization(row["quantization"])).loss is loss
     return PublishedPeak(
-        framework=row["framework"],
-        name=f"{row['framework']} {row['model']} {size}",
-        dimensions=read_dimensions(_config(row)),
-        setup=_setup(row),
+        framework=framework,
+        name=f"{framework} {row['model']} {row['quantization']}, {row['batch']} x {row['length']}, {loss}",
+        source=row["source"],
+        usual_loss=usual,
+        memory=_planned(row, folder, ("--like", like or framework, *(() if usual else ("--loss-kernel", loss)))),
         is_allocated=row["measured"] == "allocated",
         peak=float(row["peak_gib"]) * GIB,
     )
+
+
+def _planned(row: Mapping[str, str], folder: Path, options: tuple[str, ...]) -> MemoryPlan:
+    """As a person would do it by hand: a manifest, a config.json, one command."""
+    (folder / "model").mkdir(exist_ok=True)
+    (folder / "model" / "config.json").write_text(json.dumps(_config(row)))
+    manifest = folder / "job.yaml"
+    manifest.write_text(json.dumps(_job(row)))  # JSON is YAML
+    given = ("-f", str(manifest), "--models", str(folder), *options)
+    memory = plan(read_options(given)).decision.memory
+    assert memory is not None
+    return memory
+
+
+def _job(row: Mapping[str, str]) -> dict[str, Any]:
+    quantization = row["quantization"]
+    return {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "published"},
+        "spec": {
+            "baseModel": {"persistentVolumeClaim": {"claimName": "models", "path": "model"}},
+            "dataset": {"persistentVolumeClaim": {"claimName": "datasets", "path": "rows.jsonl"}},
+            "method": "lora" if quantization == Quantization.NONE else "qlora",
+            "quantization": quantization,
+            "lora": {
+                "rank": int(row["rank"]),
+                "dropout": "0.05" if row["dropout"] == "1" else "0",
+                "targetModules": row["modules"].split(),
+            },
+            "training": {
+                "sequenceLength": int(row["length"]),
+                "effectiveBatchSize": int(row["batch"]),
+                "microBatchSize": int(row["batch"]),
+                "activationCheckpointing": row["checkpointing"] == "1",
+            },
+            "resources": {"gpus": 1},
+        },
+    }
 
 
 def _config(row: Mapping[str, str]) -> dict[str, object]:
@@ -86,27 +133,3 @@ def _config(row: Mapping[str, str]) -> dict[str, object]:
         "vocab_size": int(row["vocabulary"]),
         "tie_word_embeddings": row["tied"] == "1",
     }
-
-
-def _setup(row: Mapping[str, str]) -> Setup:
-    def is_set(column: str) -> bool:
-        return row[column] == "1"
-
-    return Setup(
-        targets=tuple(row["modules"].split()),
-        rank=int(row["rank"]),
-        micro_batch_size=int(row["batch"]),
-        length=int(row["length"]),
-        quantization=Quantization(row["quantization"]),
-        checkpointing=is_set("checkpointing"),
-        attention=Attention(row["attention"]),
-        dropout=is_set("dropout"),
-        sharding=Sharding(row["sharding"]),
-        ranks=int(row["gpus"]),
-        loss=LossKernel(row["loss"]),
-        adapter_bytes=int(row["adapter_bytes"]),
-        upcast=is_set("upcast"),
-        double_quantization=is_set("double_quantization"),
-        keeps_inputs=is_set("keeps_inputs"),
-        compiled=is_set("compiled"),
-    )

@@ -149,7 +149,26 @@ def test_packed_a_step_has_the_rows_that_hold_as_many_examples(desk: Desk) -> No
     desk.write_rows(["b" * 98] * 100)
     desk.write_manifest({"training": {"packing": True, "sequenceLength": 400}})
     plan = desk.plan(*desk.datasets)
-    assert plan["rowsPerStep"] == round(16 * plan["dataset"]["meanTokens"] / 400)
+    assert plan["rowsPerStep"] == round(16 * plan["dataset"]["meanTokens"] / 400) == 4
+    assert "a step takes 4, which hold about 16 examples" in plan["rowsNote"]
+    assert plan["rowsNote"] in desk.run(*desk.datasets)[1]
+
+
+def test_packed_a_micro_batch_must_divide_the_rows_that_the_dataset_fills(desk: Desk) -> None:
+    desk.write_rows(["b" * 98] * 100)
+    packed = {"packing": True, "sequenceLength": 400}
+    desk.write_manifest({"training": packed | {"microBatchSize": 8}})  # of 16 examples, but 4 rows
+    refused = "spec.training.microBatchSize: 8 must divide the 4 packed rows of 400 tokens of a step that each GPU"
+    assert refused in desk.complaint(*desk.datasets)
+    desk.write_manifest({"training": packed | {"effectiveBatchSize": 12, "microBatchSize": 3}})
+    assert desk.plan(*desk.datasets)["microBatchSize"] == 3
+
+
+def test_packed_a_micro_batch_is_refused_by_no_rule_before_the_rows_are_known(desk: Desk) -> None:
+    desk.write_manifest({"training": {"packing": True, "microBatchSize": 3}, "resources": {"gpus": 4}})
+    plan = desk.plan()
+    assert plan["microBatchSize"] * plan["gradientAccumulation"] * 4 == 24
+    assert "a step is taken to have 24 packed rows" in desk.run()[1]
 
 
 def test_hours_follow_from_measured_trainings(desk: Desk) -> None:
@@ -168,7 +187,21 @@ def test_hours_follow_from_measured_trainings(desk: Desk) -> None:
 def test_another_frameworks_loss_can_be_compared_with(desk: Desk) -> None:
     plain = desk.plan("--loss-kernel", "plain")["memory"]
     assert plain["parts"]["logits"] > 10 * desk.plan()["memory"]["parts"]["logits"]
-    assert plain["lossKernel"] == "plain"
+    assert (plain["like"], plain["lossKernel"]) == ("own", "plain")
+
+
+def test_another_frameworks_training_can_be_compared_with(desk: Desk) -> None:
+    own, torchtune = desk.plan()["memory"], desk.plan("--like", "torchtune")["memory"]
+    assert torchtune["parts"]["optimizer"] == own["parts"]["optimizer"] / 2
+    assert (torchtune["like"], torchtune["lossKernel"]) == ("torchtune", "chunked")
+    assert desk.plan("--like", "torchtune", "--loss-kernel", "fused")["memory"]["lossKernel"] == "fused"
+    assert "memory of a GPU, peak, like torchtune" in desk.run("--like", "torchtune")[1]
+
+
+def test_the_attention_that_the_manifest_pins_goes_before_the_frameworks(desk: Desk) -> None:
+    assert (desk.plan()["attention"], desk.plan("--like", "litgpt")["attention"]) == ("sdpa", "flash_attention_2")
+    desk.write_manifest({"training": {"attention": "eager"}})
+    assert desk.plan("--like", "litgpt")["attention"] == "eager"
 
 
 @pytest.mark.parametrize(
@@ -176,6 +209,11 @@ def test_another_frameworks_loss_can_be_compared_with(desk: Desk) -> None:
     [
         ({"lora": {"rank": 1024}}, "spec.lora.rank"),
         ({"lora": {"targetModules": ["query"]}}, "no linear layer called query; it has down_proj, gate_proj"),
+        (
+            {"lora": {"targetModules": ["q_proj", "lm_head"]}},
+            "spec.lora.targetModules: the model has no linear layer called lm_head; it has down_proj, gate_proj, "
+            "k_proj, o_proj, q_proj, up_proj, v_proj (or give all-linear alone)\n",
+        ),
         ({"training": {"microBatchSize": 3}}, "spec.training.microBatchSize"),
         ({"training": {"sequenceLenght": 3}}, "spec.training.sequenceLenght: there is no such field"),
         ({"method": "lora", "quantization": "nf4"}, "spec.quantization: quantization int8 or nf4 needs method qlora"),

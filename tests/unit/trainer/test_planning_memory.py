@@ -12,7 +12,8 @@ from planning_subjects import LLAMA_8B, model
 
 from finetune_api.quantization import Attention, Precision, Quantization, Sharding
 from finetune_trainer.planning.dimensions import ModelDimensions, read_dimensions
-from finetune_trainer.planning.memory import GIB, LossKernel, Setup, adapter_parameters, estimate, total
+from finetune_trainer.planning.memory import GIB, Setup, adapter_parameters, estimate, total
+from finetune_trainer.planning.profiles import PROFILES, Habits, LossKernel
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 
@@ -46,7 +47,7 @@ setups = st.builds(
     attention=st.sampled_from(Attention),
     dropout=st.booleans(),
     dora=st.booleans(),
-    loss=st.sampled_from(LossKernel),
+    habits=st.sampled_from([habits for profile in PROFILES.values() for habits in (profile.lora, profile.qlora)]),
 )
 
 
@@ -106,7 +107,7 @@ def test_the_adapter_is_counted_matrix_by_matrix() -> None:
 
 def test_the_fused_loss_never_holds_all_scores() -> None:
     setup = Setup(targets=ATTENTION, rank=16, micro_batch_size=4, length=2048)
-    plain = estimate(model(), replace(setup, loss=LossKernel.PLAIN)).logits
+    plain = estimate(model(), replace(setup, habits=Habits(LossKernel.PLAIN))).logits
     assert plain == 4 * 2048 * 128256 * 12
     assert estimate(model(), setup).logits < GIB / 2 < plain
 

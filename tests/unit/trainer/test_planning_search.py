@@ -146,8 +146,45 @@ def test_with_a_guard_a_micro_batch_takes_3_seconds_at_most() -> None:
     assert decision.choice.micro_batch_size == 4  # 2048 tokens take 2.05 s, and 8 rows would take 4.1 s
 
 
-def test_without_a_known_speed_a_guard_caps_nothing() -> None:
-    assert decided(gpu(80), is_guarded=True, length=512) == decided(gpu(80), length=512)
+@pytest.mark.parametrize("cards", [(gpu(80),), ()])
+def test_without_a_known_speed_a_guard_caps_by_a_cautious_one(cards: tuple[Any, ...]) -> None:
+    assert decided(*cards, length=512).choice.micro_batch_size >= 8
+    guarded = decided(*cards, is_guarded=True, length=512).choice.micro_batch_size
+    weights = 8.03e9
+    assert guarded * 512 * 6 * weights / 30e12 <= 3 < 2 * guarded * 512 * 6 * weights / 30e12
+
+
+@pytest.mark.parametrize("cards", [(gpu(80),), ()])
+def test_a_guard_leaves_a_micro_batch_one_row(cards: tuple[Any, ...]) -> None:
+    assert decided(*cards, is_guarded=True, length=8192).choice.micro_batch_size == 1
+
+
+def test_a_cap_is_told_as_no_speed() -> None:
+    decision = decided(gpu(80), is_guarded=True)
+    assert situation(gpu(80), is_guarded=True).forecast(decision, demand(), 1000).hours is None
+
+
+def test_where_no_gpu_is_known_a_large_model_is_shared_out() -> None:
+    def sharding(**changes: Any) -> Sharding:
+        return decide(model_of_20b(), demand(gpus=4, **changes), situation()).choice.sharding
+
+    # 23B weights: 47 GB in bfloat16, 15 GB in nf4.
+    assert sharding() is Sharding.FSDP
+    assert sharding(checkpointing=False) is Sharding.FSDP
+    assert sharding(method=Method.QLORA) is Sharding.DDP
+
+
+def test_8_bit_weights_are_not_shared_out_however_large_they_are() -> None:
+    larger = replace(model_of_20b(), layers=120)
+    wanted = demand(gpus=4, method=Method.QLORA, quantization=Quantization.INT8)
+    decision = decide(larger, wanted, situation())
+    assert decision.memory is not None and decision.memory.parts.weights > 60e9
+    assert decision.choice.sharding is Sharding.DDP
+
+
+def test_where_no_gpu_is_known_a_small_model_is_whole_on_each() -> None:
+    assert decided(gpus=4).choice.sharding is Sharding.DDP
+    assert decide(model_of_20b(), demand(gpus=1), situation()).choice.sharding is Sharding.NONE
 
 
 def test_a_measured_peak_corrects_the_next_plan() -> None:

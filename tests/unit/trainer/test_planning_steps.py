@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from finetune_api.finetunejob import Training
 from finetune_trainer.failures import UserError
 from finetune_trainer.planning.portions import check_portions, possible_micro_batches, rank_share
-from finetune_trainer.planning.steps import Lengths, count_steps, rows_per_step
+from finetune_trainer.planning.steps import Lengths, count_steps, rows_note, rows_per_step, rows_without_lengths
 
 
 def training(**changes: Any) -> Training:
@@ -39,6 +40,25 @@ def test_packed_rows_can_be_shared_evenly(mean_length: float, examples: int, ran
     rows = rows_per_step(training(packing=True, effective_batch_size=examples), mean_length, ranks)
     assert rows % ranks == 0
     assert abs(rows - examples * mean_length / 1000) <= max(ranks, 0.5 * ranks)
+
+
+def test_packed_rows_tell_how_many_examples_they_hold() -> None:
+    note = partial(rows_note, training(packing=True), 300)
+    filled = "16 examples of 300.0 tokens on the mean fill 4.80 rows of 1000: a step takes "
+    assert note(1) == filled + "5, which hold about 17 examples"
+    assert note(3) == filled + "6, a multiple of the 3 GPUs that share them, which hold about 20 examples"
+    assert note(8) == filled + "8, a multiple of the 8 GPUs that share them, which hold about 27 examples"
+    assert rows_note(training(), 300, 1) is None
+
+
+@given(st.integers(1, 4096), st.none() | st.integers(1, 64), st.integers(1, 32))
+def test_before_the_lengths_are_known_packed_rows_can_be_cut_into_portions(
+    examples: int, pinned: int | None, ranks: int
+) -> None:
+    rows = rows_without_lengths(training(packing=True, effective_batch_size=examples, micro_batch_size=pinned), ranks)
+    assert rows >= examples
+    assert possible_micro_batches(rank_share(rows, ranks), pinned, rows)
+    assert rows_without_lengths(training(effective_batch_size=examples), ranks) == examples
 
 
 @given(st.integers(1, 512), st.integers(1, 512))

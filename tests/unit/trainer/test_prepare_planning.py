@@ -107,6 +107,17 @@ def test_packed_a_plan_tells_the_rows_of_a_step(workplace: Workplace) -> None:
     made = plan(workplace.prepare_order(training=TRAINING | {"packing": True}), examples=64, tokens=32)
     assert (made.rows_per_step, made.micro_batch_size * made.gradient_accumulation) == (2, 2)
     assert (made.steps_per_epoch, made.steps) == (8, 16)
+    assert made.rows_note is not None and "a step takes 2" in made.rows_note
+
+
+def test_packed_a_pinned_micro_batch_must_divide_the_rows_of_a_gpu(workplace: Workplace) -> None:
+    def packed(size: int) -> TrainingPlan:
+        training = TRAINING | {"packing": True, "micro_batch_size": size}
+        return plan(workplace.prepare_order(training=training), examples=64, tokens=32)
+
+    with pytest.raises(UserError, match=r"microBatchSize: 4 must divide the 2 packed rows of \d+ tokens of a step"):
+        packed(4)
+    assert packed(2).micro_batch_size == 2
 
 
 def test_hours_follow_from_earlier_trainings(workplace: Workplace) -> None:

@@ -25,8 +25,9 @@ from finetune_trainer.plan_command.report import Report
 from finetune_trainer.planning.decision import Decision, Situation, decide, dimensions_of
 from finetune_trainer.planning.demand import Demand, demand_of
 from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError, default_attention
-from finetune_trainer.planning.memory import LossKernel
 from finetune_trainer.planning.plan import default_precision
+from finetune_trainer.planning.profiles import PROFILES, Framework, LossKernel, Profile
+from finetune_trainer.planning.steps import rows_without_lengths
 from finetune_trainer.planning.throughput import Forecast
 
 if TYPE_CHECKING:
@@ -49,13 +50,20 @@ class Options:
     gpus: int | None
     measured: Path | None
     base_model_digest: str | None
-    loss_kernel: LossKernel
+    like: Framework
+    loss_kernel: LossKernel | None
+    """Instead of the framework's."""
     output: str
+
+    @property
+    def profile(self) -> Profile:
+        profile = PROFILES[self.like]
+        return profile if self.loss_kernel is None else profile.with_loss(self.loss_kernel)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 2 where manifest, model, dataset or options are wrong, or no form fits the memory."""
-    options = Options(**vars(_parser().parse_args(arguments)))
+    options = read_options(arguments)
     try:
         report = plan(options)
     except (InputError, UserError) as error:
@@ -65,6 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.USER
     print(report.to_json() if options.output == "json" else report.to_table())
     return ExitCode.DONE
+
+
+def read_options(arguments: Sequence[str] | None = None) -> Options:
+    """Of the process, unless some are given. SystemExit where they are none of the command's."""
+    return Options(**vars(_parser().parse_args(arguments)))
 
 
 def plan(options: Options) -> Report:
@@ -77,13 +90,13 @@ def plan(options: Options) -> Report:
     ranks = max(1, spec.resources.gpus) * spec.resources.nodes
     steps = dataset.steps(spec.training, ranks) if dataset else None
     longest = dataset.lengths.longest if dataset and dataset.is_whole else spec.training.sequence_length
-    rows = steps.rows_per_step if steps else spec.training.effective_batch_size
-    demand = replace(_demand(spec, config, rows, longest), loss=options.loss_kernel)
+    rows = steps.rows_per_step if steps else rows_without_lengths(spec.training, ranks)
+    demand = _demand(spec, config, rows, longest, options.profile)
     situation, product = _situation(spec, options)
     decision = decide(model, demand, situation)
     tokens = round(dataset.examples * dataset.mean) * spec.training.epochs if dataset else None
     forecast = _forecast(situation, decision, demand, tokens, options)
-    return Report(demand, decision, dataset, steps, forecast, product)
+    return Report(demand, decision, dataset, steps, forecast, product, options.like)
 
 
 def _with_gpus(spec: FineTuneJobSpec, gpus: int | None) -> FineTuneJobSpec:
@@ -112,7 +125,7 @@ def _dimensions(config: Mapping[str, Any], spec: FineTuneJobSpec) -> ModelDimens
     try:
         targets = model.targets(spec.lora.target_modules)
     except UnknownTargetError as error:
-        raise InputError(f"spec.lora.targetModules: the model has {error}, or give all-linear alone") from error
+        raise InputError(str(error)) from error
     too_small = next((each for each in targets if spec.lora.rank > min(each.inputs, each.outputs)), None)
     if too_small is not None:
         raise InputError(
@@ -141,19 +154,20 @@ def _dataset(spec: FineTuneJobSpec, model: Path, datasets: Path | None) -> Datas
     return estimate_dataset(spec, model, resolve_file(location, Reason.DATASET_INVALID), location.manifest_field)
 
 
-def _demand(spec: FineTuneJobSpec, config: Mapping[str, Any], rows: int, longest: int) -> Demand:
-    return demand_of(
+def _demand(spec: FineTuneJobSpec, config: Mapping[str, Any], rows: int, longest: int, profile: Profile) -> Demand:
+    demand = demand_of(
         spec.lora,
         spec.training,
         method=spec.method,
         quantization=spec.quantization,
         precision=default_precision(spec.resources.gpus),
-        attention=default_attention(config),
+        attention=profile.attention or default_attention(config),
         gpus=spec.resources.gpus,
         nodes=spec.resources.nodes,
         rows_per_step=rows,
         longest=longest,
     )
+    return replace(demand, profile=profile)
 
 
 def _situation(spec: FineTuneJobSpec, options: Options) -> tuple[Situation, str | None]:
@@ -203,12 +217,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--gpu-product", metavar="NAME", help="which GPU's figures to take from --measured, where it has several")
     add("--base-model-digest", metavar="DIGEST", help="which model's figures to take, where it has several")
     add(
+        "--like",
+        type=Framework,
+        choices=tuple(Framework),
+        default=Framework.OWN,
+        help="whose training is planned, to compare with a peak that it published (default: own, this trainer's)",
+    )
+    add(
         "--loss-kernel",
         type=LossKernel,
         choices=tuple(LossKernel),
-        default=LossKernel.FUSED,
-        help="how the loss is taken, to compare with a peak that another framework published (default: fused, this "
-        "trainer's)",
+        help="how the loss is taken, where it is not as --like usually does it",
     )
     add("-o", "--output", choices=("table", "json"), default="table", help="form of the answer (default: table)")
     return parser

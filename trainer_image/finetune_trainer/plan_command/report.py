@@ -10,6 +10,7 @@ from finetune_trainer.planning.decision import Decision
 from finetune_trainer.planning.demand import Demand
 from finetune_trainer.planning.memory import GIB
 from finetune_trainer.planning.method import method_of
+from finetune_trainer.planning.profiles import Framework
 from finetune_trainer.planning.steps import Steps
 from finetune_trainer.planning.throughput import Forecast
 
@@ -29,6 +30,7 @@ class Report:
     steps: Steps | None
     forecast: Forecast
     product: str | None
+    framework: Framework = Framework.OWN
 
     def to_json(self) -> str:
         return json.dumps(self._document(), indent=2)
@@ -54,6 +56,7 @@ class Report:
             "nodes": self.demand.nodes,
             "packing": self.demand.packing,
             "rowsPerStep": self.steps.rows_per_step if self.steps and self.demand.packing else None,
+            "rowsNote": self.steps.note if self.steps else None,
             "tokensPerRow": self.demand.length,
             "memory": self._memory(),
             "minimumGPUMemoryMiB": self.decision.minimum_gpu_memory_mib,
@@ -70,7 +73,8 @@ class Report:
         memory = self.decision.memory
         if memory is None:
             return {"peakBytes": None, "parts": None, "note": _CPU_NOTE}
-        return {**memory.to_manifest(), "lossKernel": self.demand.loss}
+        loss = self.demand.profile.habits(self.decision.choice.quantization).loss
+        return {**memory.to_manifest(), "like": self.framework, "lossKernel": loss}
 
     def _dataset(self) -> dict[str, Any] | None:
         if self.dataset is None:
@@ -106,7 +110,8 @@ class Report:
         if memory is None:
             return [("memory", _CPU_NOTE)]
         parts = [(f"  {name}", _gib(size)) for name, size in memory.parts.model_dump().items()]
-        lines = [("memory of a GPU, peak", _gib(memory.peak_bytes)), *parts]
+        whose = "" if self.framework is Framework.OWN else f", like {self.framework}"
+        lines = [(f"memory of a GPU, peak{whose}", _gib(memory.peak_bytes)), *parts]
         if memory.limit_bytes is not None and memory.reserve_bytes is not None:
             lines.append(("  reserve", f"{_gib(memory.reserve_bytes)} of {_gib(memory.limit_bytes).strip()}"))
         if memory.correction is not None:
@@ -115,10 +120,12 @@ class Report:
 
     def _dataset_lines(self) -> list[tuple[str, str]]:
         if self.dataset is None or self.steps is None:
-            filled = "; a step is taken to have a row for each example" if self.demand.packing else ""
+            filled = f"; a step is taken to have {self.demand.rows_per_step} packed rows" if self.demand.packing else ""
             return [("steps", f"not known: give --datasets{filled}")]
         within = "" if self.dataset.is_whole else f", give or take {self.dataset.half_width:.1f}"
+        rows = [("packed rows", self.steps.note)] if self.steps.note else []
         return [
+            *rows,
             ("examples", f"{self.dataset.examples} of {self.dataset.mean:.1f} tokens{within}"),
             ("steps", f"{self.steps.total} ({self.steps.per_epoch} an epoch, {self.steps.rows_per_step} rows each)"),
         ]

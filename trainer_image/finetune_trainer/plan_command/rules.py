@@ -67,8 +67,10 @@ def _qlora_quantizes(spec: FineTuneJobSpec) -> str | None:
 
 
 def _micro_batch_divides(spec: FineTuneJobSpec) -> str | None:
-    size = spec.training.micro_batch_size
-    if size is not None and spec.training.effective_batch_size % size:
+    training = spec.training
+    size = training.micro_batch_size
+    # Packed, it is rows of a step that must divide, and how many there are follows from the dataset.
+    if not training.packing and size is not None and training.effective_batch_size % size:
         return (
             "spec.training.microBatchSize: microBatchSize must divide effectiveBatchSize: change one of them, or leave "
             "microBatchSize out"

@@ -13,7 +13,7 @@ from finetune_trainer.dataset.counting import CountsByLine, count_examples
 from finetune_trainer.dataset.overlong import refuse_overlong
 from finetune_trainer.dataset.reading import NotJsonLinesError, Sample, read_sample
 from finetune_trainer.plan_command.errors import InputError
-from finetune_trainer.planning.steps import Lengths, Steps, rows_per_step
+from finetune_trainer.planning.steps import Lengths, Steps, rows_note, rows_per_step
 from finetune_trainer.tokenization import TOKENIZER_FILE, Tokenizer
 from finetune_trainer.train.packing import fill_rows
 
@@ -49,7 +49,7 @@ class DatasetEstimate:
         if training.packing:
             rows *= len(fill_rows(self.lengths.values, training.sequence_length)) / self.lengths.examples
         per_epoch = max(1, math.ceil(rows / per_step))
-        return Steps(per_step, per_epoch, per_epoch * training.epochs)
+        return Steps(per_step, per_epoch, per_epoch * training.epochs, rows_note(training, self.mean, ranks))
 
 
 def estimate_dataset(spec: FineTuneJobSpec, model: Path, dataset: Path, field: str) -> DatasetEstimate:

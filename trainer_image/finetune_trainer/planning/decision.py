@@ -69,7 +69,7 @@ def decide(model: ModelDimensions | None, demand: Demand, situation: Situation) 
     if model is None or not demand.gpus:
         return _decide_for_cpu(demand)
     if not situation.gpus:
-        return _decision(demand, without_limit(model, demand))
+        return _decision(demand, without_limit(model, demand, is_guarded=situation.is_guarded))
     fit = search(model, demand, situation.gpus, situation.experience, is_guarded=situation.is_guarded)
     if fit is None:
         raise _does_not_fit(model, demand, situation)

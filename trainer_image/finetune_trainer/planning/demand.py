@@ -9,7 +9,7 @@ from finetune_api.conditions import Reason
 from finetune_api.finetunejob import Lora, Training
 from finetune_api.quantization import Attention, Method, Precision, Quantization, Sharding
 from finetune_trainer.failures import UserError
-from finetune_trainer.planning.memory import LossKernel, Setup
+from finetune_trainer.planning.memory import Setup
 from finetune_trainer.planning.method import method_of, possible_quantizations
 from finetune_trainer.planning.portions import (
     CPU_TOKENS_AT_ONCE,
@@ -17,6 +17,7 @@ from finetune_trainer.planning.portions import (
     possible_micro_batches,
     rank_share,
 )
+from finetune_trainer.planning.profiles import OWN, Profile
 from finetune_trainer.planning.throughput import Form
 
 
@@ -57,7 +58,8 @@ class Demand:
     nodes: int
     only_eager: bool = False
     """Whether the model has no other attention."""
-    loss: LossKernel = LossKernel.FUSED
+    profile: Profile = OWN
+    """Whose training it is."""
 
     @property
     def ranks(self) -> int:
@@ -84,7 +86,8 @@ class Demand:
         """Sizes to try, largest first; `most_tokens` is a limit of the guard's."""
         at_once = GPU_TOKENS_AT_ONCE if self.gpus else CPU_TOKENS_AT_ONCE
         limit = at_once if most_tokens is None else min(at_once, most_tokens)
-        return possible_micro_batches(self.share, self.micro_batch_size, int(limit // self.length))
+        rows = f"packed rows of {self.length} tokens" if self.packing else "rows"
+        return possible_micro_batches(self.share, self.micro_batch_size, int(limit // self.length), rows)
 
     def setup(self, choice: Choice) -> Setup:
         return Setup(
@@ -100,7 +103,7 @@ class Demand:
             dora=self.dora,
             sharding=choice.sharding,
             ranks=self.ranks,
-            loss=self.loss,
+            habits=self.profile.habits(choice.quantization),
         )
 
     def _shardings(self) -> tuple[Sharding, ...]:

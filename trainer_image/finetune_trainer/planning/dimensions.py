@@ -8,9 +8,7 @@ from typing import Any
 
 from finetune_api.quantization import Attention
 from finetune_trainer.planning.layouts import LAYOUTS, LinearLayer, Widths
-from finetune_trainer.target_modules import ALL_LINEAR
-
-OUTPUT_LAYER = "lm_head"
+from finetune_trainer.target_modules import ALL_LINEAR, missing_targets
 
 _TIED_BY_DEFAULT = frozenset(
     {
@@ -99,12 +97,11 @@ class ModelDimensions:
         """The matrices of one layer that get an adapter. UnknownTargetError for a name that there is not."""
         if tuple(names) == (ALL_LINEAR,):
             return self.linears
-        there = {linear.name for linear in self.linears} | {OUTPUT_LAYER}
+        there = {linear.name for linear in self.linears}
         wanted = {name: name.rpartition(".")[2] for name in names}  # peft takes a path's end, too
         missing = [name for name in names if wanted[name] not in there]
         if missing:
-            listed = ", ".join(sorted(there - {OUTPUT_LAYER}))
-            raise UnknownTargetError(f"no linear layer called {', '.join(missing)}; it has {listed}")
+            raise UnknownTargetError(missing_targets(missing, sorted(there)))
         return tuple(linear for linear in self.linears if linear.name in wanted.values())
 
 

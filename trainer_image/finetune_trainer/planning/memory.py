@@ -8,12 +8,12 @@ the bytes of a number in bfloat16 and float32.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from finetune_api.planning import MemoryParts
 from finetune_api.quantization import Attention, Precision, Quantization, Sharding
-from finetune_trainer.planning.dimensions import OUTPUT_LAYER, ModelDimensions
+from finetune_trainer.planning.dimensions import ModelDimensions
 from finetune_trainer.planning.layouts import LinearLayer
+from finetune_trainer.planning.profiles import OWN, Habits, LossKernel
 
 GIB = 1024**3
 CUDA_CONTEXT = int(0.9 * GIB)
@@ -30,21 +30,6 @@ _INT8 = 1.001
 _FLAT_TOKENS = 4096
 _FLAT_VOCABULARY = 32768
 """trl's fused loss scores so many tokens against so much of the vocabulary at once."""
-
-
-class LossKernel(StrEnum):
-    """How the loss is taken of the output layer's scores."""
-
-    FUSED = "fused"
-    """In tiles, without ever keeping all scores (trl's, Liger's): what this trainer computes with on a GPU."""
-    CHUNKED = "chunked"
-    """Scores of all tokens in bfloat16, the loss piece by piece (torchtune)."""
-    IN_PLACE = "in-place"
-    """Scores in float32, overwritten by their gradient (unsloth's kernel), or all four copies in 16 bits."""
-    PLAIN = "plain"
-    """Scores, their logarithm and their gradient in float32 (transformers from 4.45 on, LitGPT)."""
-    SHIFTED = "shifted"
-    """PLAIN, and a copy of the scores without the last token (transformers until 4.44)."""
 
 
 _BYTES_A_SCORE = {LossKernel.CHUNKED: 2, LossKernel.IN_PLACE: 8, LossKernel.PLAIN: 12, LossKernel.SHIFTED: 16}
@@ -67,17 +52,7 @@ class Setup:
     dora: bool = False
     sharding: Sharding = Sharding.NONE
     ranks: int = 1
-    loss: LossKernel = LossKernel.FUSED
-    adapter_bytes: int = 4
-    """Of one number of the adapter, its gradient and its two moments. peft keeps them in float32."""
-    upcast: bool = False
-    """Embeddings and the stream between the layers in float32: what peft's prepare_model_for_kbit_training does."""
-    double_quantization: bool = True
-    """Whether the scales of nf4 are quantized too."""
-    keeps_inputs: bool = False
-    """nf4 layers keep what they read for the backward pass, as bitsandbytes 0.41 did. int8 layers always do."""
-    compiled: bool = False
-    """torch.compile computes norms and products again instead of keeping them."""
+    habits: Habits = OWN.lora
 
     @property
     def tokens(self) -> int:
@@ -90,7 +65,7 @@ class Setup:
     @property
     def casts(self) -> bool:
         """Whether numbers of the adapter are wider than those that it computes with."""
-        return self.adapter_bytes == 4 and self.element == 2
+        return self.habits.adapter_bytes == 4 and self.element == 2
 
     @property
     def is_quantized(self) -> bool:
@@ -100,7 +75,7 @@ class Setup:
     def weight(self) -> float:
         """Bytes of one weight of a linear layer."""
         if self.quantization is Quantization.NF4:
-            return _NF4 if self.double_quantization else _NF4_SINGLE
+            return _NF4 if self.habits.double_quantization else _NF4_SINGLE
         return _INT8 if self.quantization is Quantization.INT8 else self.element
 
 
@@ -115,14 +90,14 @@ def estimate(model: ModelDimensions, setup: Setup) -> MemoryParts:
     parameters = adapter_parameters(model, setup)
     share = setup.ranks if setup.sharding is Sharding.FSDP else 1
     # Only the base model is kept in parts: the adapter stays whole, and its gradients are averaged through buckets.
-    buckets = 0 if setup.sharding is Sharding.NONE else parameters * setup.adapter_bytes
+    buckets = 0 if setup.sharding is Sharding.NONE else parameters * setup.habits.adapter_bytes
     # Autocast keeps the copy that it computes with until the step's end.
     cast = parameters * setup.element if setup.casts else 0
     return MemoryParts(
         weights=_weights(model, setup) // share + _gathered(model, setup),
-        adapters=parameters * setup.adapter_bytes + cast,
-        gradients=parameters * setup.adapter_bytes + buckets,
-        optimizer=2 * parameters * setup.adapter_bytes,
+        adapters=parameters * setup.habits.adapter_bytes + cast,
+        gradients=parameters * setup.habits.adapter_bytes + buckets,
+        optimizer=2 * parameters * setup.habits.adapter_bytes,
         activations=activations,
         logits=logits,
         context=CUDA_CONTEXT + int(FRAGMENTATION * (activations + logits)),
@@ -136,9 +111,7 @@ def total(parts: MemoryParts) -> int:
 def adapter_parameters(model: ModelDimensions, setup: Setup) -> int:
     """Numbers of the adapter: rank x (inputs + outputs) for each matrix; DoRA adds a magnitude an output."""
     layers = model.targets(setup.targets)
-    in_layers = model.layers * sum(_adapter_size(layer, setup) for layer in layers)
-    output = setup.rank * (model.hidden + model.vocabulary) if OUTPUT_LAYER in setup.targets else 0
-    return in_layers + output
+    return model.layers * sum(_adapter_size(layer, setup) for layer in layers)
 
 
 def _adapter_size(layer: LinearLayer, setup: Setup) -> int:
@@ -147,7 +120,7 @@ def _adapter_size(layer: LinearLayer, setup: Setup) -> int:
 
 def _weights(model: ModelDimensions, setup: Setup) -> int:
     linear = model.linear_parameters * setup.weight
-    embedding = model.embedding_parameters * (4 if setup.upcast else setup.element)
+    embedding = model.embedding_parameters * (4 if setup.habits.upcast else setup.element)
     return int(linear + embedding + model.norm_parameters * 4)
 
 
@@ -161,15 +134,15 @@ def _gathered(model: ModelDimensions, setup: Setup) -> int:
 
 
 def _logits(model: ModelDimensions, setup: Setup) -> int:
-    if setup.loss is LossKernel.FUSED:
+    if setup.habits.loss is LossKernel.FUSED:
         tile = min(setup.tokens, _FLAT_TOKENS) * min(model.vocabulary, _FLAT_VOCABULARY) * 2
         return tile + setup.tokens * model.hidden * 4
-    return int(setup.tokens * model.vocabulary * _BYTES_A_SCORE[setup.loss])
+    return int(setup.tokens * model.vocabulary * _BYTES_A_SCORE[setup.habits.loss])
 
 
 def _kept(model: ModelDimensions, setup: Setup) -> int:
     """What all layers keep from the forward pass: with checkpointing no more than what each of them reads."""
-    stream = 4 if setup.upcast else setup.element
+    stream = 4 if setup.habits.upcast else setup.element
     a_token = model.hidden * stream if setup.checkpointing else _layer(model, setup)
     mask = 0 if setup.attention is Attention.FLASH_ATTENTION_2 else setup.length  # a byte for each pair of tokens
     return int(setup.tokens * (model.layers * a_token + mask))
@@ -195,12 +168,12 @@ def _layer(model: ModelDimensions, setup: Setup) -> float:
     """Bytes a token that one layer keeps for its backward pass without checkpointing."""
     element = setup.element
     # A norm computes in float32 and keeps its input so.
-    norms = model.normed * (element if setup.compiled else 4)
+    norms = model.normed * (element if setup.habits.compiled else 4)
     # With a mask, all kernels but flash attention are given the keys and values once for every head.
     key_value = model.key_value_width if setup.attention is Attention.FLASH_ATTENTION_2 else model.query_width
     attention = element * (2 * model.query_width + 2 * key_value) + _attention_pairs(model, setup)
     if model.gated:
-        feed_forward = element * model.feed_forward * (2 if setup.compiled else 3)
+        feed_forward = element * model.feed_forward * (2 if setup.habits.compiled else 3)
     else:
         feed_forward = element * model.feed_forward * model.kept_by_activation
     return norms + attention + feed_forward + _inputs(model, setup)
@@ -225,7 +198,7 @@ def _inputs(model: ModelDimensions, setup: Setup) -> float:
     """What the adapters, and some quantized layers, keep of what they read."""
     targets = model.targets(setup.targets)
     own = sum(setup.rank + (2 * layer.outputs if setup.dora else 0) for layer in targets) * setup.element
-    keeps = setup.quantization is Quantization.INT8 or (setup.is_quantized and setup.keeps_inputs)
+    keeps = setup.quantization is Quantization.INT8 or (setup.is_quantized and setup.habits.keeps_inputs)
     quantized = _shared_inputs(model.linears, setup) if keeps else 0
     if setup.dropout:
         # Each adapter drops other inputs, and keeps the rest and a mask.

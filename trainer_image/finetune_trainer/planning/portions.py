@@ -23,8 +23,9 @@ def rank_share(rows: int, ranks: int) -> int:
     return rows // ranks
 
 
-def possible_micro_batches(share: int, pinned: int | None, at_once: int) -> tuple[int, ...]:
+def possible_micro_batches(share: int, pinned: int | None, at_once: int, rows: str = "rows") -> tuple[int, ...]:
     """Micro-batches that divide a GPU's share, largest first, of at most so many rows but at least one.
+    `rows` is what a message calls them.
 
     UserError (OrderInvalid) where the spec gives one that does not divide the share.
     """
@@ -33,7 +34,7 @@ def possible_micro_batches(share: int, pinned: int | None, at_once: int) -> tupl
     if share % pinned:
         raise UserError(
             Reason.ORDER_INVALID,
-            f"spec.training.microBatchSize: {pinned} must divide the {share} rows of a step that each GPU takes; set "
+            f"spec.training.microBatchSize: {pinned} must divide the {share} {rows} of a step that each GPU takes; set "
             f"a divisor of {share}, or leave microBatchSize out",
         )
     return (pinned,)

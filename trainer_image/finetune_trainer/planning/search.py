@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from finetune_api.planning import GpuClass, MemoryParts
+from finetune_api.quantization import Sharding
 from finetune_trainer.planning.demand import Choice, Demand
 from finetune_trainer.planning.dimensions import ModelDimensions
 from finetune_trainer.planning.memory import GIB, estimate, total
@@ -18,6 +19,16 @@ MEASURED_RESERVE_SHARE = 0.08
 SMALLEST_RESERVE = int(1.5 * GIB)
 LONGEST_MICRO_BATCH_SECONDS = 3
 """With a guard: it can only rest between micro-batches."""
+
+CAUTIOUS_FLOPS = 30e12
+"""Operations a second that a GPU is trusted with before any training of the model was measured on it: below the slowest
+published figure that is known (34e12: 7B, nf4, rows of 512 tokens on an A100). Only a guard's cap follows from it,
+where too low a figure costs little; it is never told as a speed."""
+OPERATIONS_A_WEIGHT = 6
+"""A token and weight, forward and backward: 2 and 4, as https://arxiv.org/abs/2001.08361 counts them."""
+LARGEST_WHOLE_BASE = 40 * 10**9
+"""Bytes of a base model that each of several GPUs of unknown memory is given whole: 20B weights in bfloat16. More
+leaves no room on the usual GPUs of 40 and 48 GB, and too little for rows on one of 80 GB."""
 
 FindExperience = Callable[[str | None], Experience]
 """What is known of trainings of the model on a kind of GPU."""
@@ -66,7 +77,7 @@ def search(
     for form in demand.choices():
         for gpu in suitable(gpus, demand):
             known = experience(gpu.product)
-            for size in demand.micro_batches(_most_tokens(known, form, demand, is_guarded)):
+            for size in demand.micro_batches(_most_tokens(model, known, form, demand) if is_guarded else None):
                 choice = replace(form, micro_batch_size=size)
                 need = need_of(model, demand, choice, known)
                 if need.memory <= memory_of(gpu):
@@ -74,11 +85,15 @@ def search(
     return None
 
 
-def without_limit(model: ModelDimensions, demand: Demand) -> Fit:
+def without_limit(model: ModelDimensions, demand: Demand, *, is_guarded: bool) -> Fit:
     """Where no GPU is known nothing is ruled out; checkpointing is what most often saves the day."""
     forms = list(demand.choices())
     form = next((form for form in forms if form.checkpointing), forms[0])
-    choice = replace(form, micro_batch_size=demand.micro_batches()[0])
+    shared = replace(form, sharding=Sharding.FSDP)
+    if shared in forms and estimate(model, demand.setup(form)).weights > LARGEST_WHOLE_BASE:
+        form = shared
+    sizes = demand.micro_batches(_cautious_tokens(model) if is_guarded else None)
+    choice = replace(form, micro_batch_size=sizes[0])
     return Fit(choice, Need(estimate(model, demand.setup(choice)), None))
 
 
@@ -106,9 +121,16 @@ def memory_of(gpu: GpuClass) -> int:
     return gpu.memory_mib * 2**20
 
 
-def _most_tokens(known: Experience, form: Choice, demand: Demand, is_guarded: bool) -> float | None:
-    speed = known.tokens_per_second(form.form(demand.packing)) if is_guarded else None
-    return None if speed is None else speed * LONGEST_MICRO_BATCH_SECONDS
+def _most_tokens(model: ModelDimensions, known: Experience, form: Choice, demand: Demand) -> float:
+    """Of a micro-batch that a guard can wait for."""
+    speed = known.tokens_per_second(form.form(demand.packing))
+    return _cautious_tokens(model) if speed is None else speed * LONGEST_MICRO_BATCH_SECONDS
+
+
+def _cautious_tokens(model: ModelDimensions) -> float:
+    """The same while no speed is known."""
+    weights = model.linear_parameters + model.embedding_parameters
+    return LONGEST_MICRO_BATCH_SECONDS * CAUTIOUS_FLOPS / (OPERATIONS_A_WEIGHT * weights)
 
 
 def _corrected(parts: MemoryParts, correction: float) -> MemoryParts:
