@@ -214,6 +214,15 @@ def test_mcnemar_is_shown_only_where_every_group_has_one_example() -> None:
     assert result.tasks[0].mcnemar_p == pytest.approx(2 * sum((1, 20, 190, 1140, 4845, 15504)) / 2**20)
 
 
+def test_mcnemar_is_not_shown_where_patterns_repeat() -> None:
+    def of_two_patterns(score_of: ScoreOf) -> list[ScoredPrediction]:
+        answers = [an_answer(task, number, score_of(task, number)) for task in TASKS for number in range(GROUPS)]
+        return [each.model_copy(update={"pattern": f"p{int(each.id[-4:]) % 2}"}) for each in answers] + texts()
+
+    result = comparison.compare_scores(of_two_patterns(every_third), of_two_patterns(most), a_suite())
+    assert {task.mcnemar_p for task in result.tasks} == {None}
+
+
 def test_patterns_widen_the_interval_where_they_repeat() -> None:
     def with_patterns(score_of: ScoreOf) -> list[ScoredPrediction]:
         patterned = [
