@@ -310,6 +310,11 @@ def test_doubt_fails_the_gate() -> None:
     assert set(gates(most, most, GatePolicy()).values()) == {True}
 
 
+def test_the_same_answers_are_no_improvement_and_no_lack_of_data() -> None:
+    gate = compare(most, most, at_least("0")).gates[0]
+    assert (gate.passed, gate.message) == (False, "no improvement: both models gave the same answers, byte for byte")
+
+
 def test_a_gate_on_an_unknown_task_or_percentage_is_refused() -> None:
     with pytest.raises(model.SuiteError, match="no task 'sentiment'"):
         compare(most, most, GatePolicy(must_not_regress=("sentiment",)))
