@@ -58,6 +58,7 @@ def prepare_training(
         guard=spec.guard,
         gpu_classes=gpu_classes if spec.resources.gpus else (),
         measured=tuple(item for model in chosen(lessons, spec.base_model) for item in _measured(model)),
+        suite=suite_location(spec.evaluation.suite, "spec.evaluation.suite") if spec.evaluation is not None else None,
     )
 
 
