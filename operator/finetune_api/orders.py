@@ -160,6 +160,11 @@ class CompareOrder(OrderBase):
     candidate: EvaluationLocation
     gate: Gate | None = None
     cost: Cost | None = None
+    earlier_looks: Annotated[int, Field(ge=0)] | None = None
+    """Other Comparisons of the namespace that have succeeded on this very suite; None where that is not known."""
+
+    # How many there are by now changes nothing of what is compared.
+    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "earlier_looks"})
 
 
 Order = Annotated[

@@ -20,6 +20,7 @@ from finetune_trainer.evaluation.subject import KnownBases, Subject, find_subjec
 from finetune_trainer.failures import UserError
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.statistics.power import weakest_task_effect
+from finetune_trainer.suites.digest import suite_digest
 from finetune_trainer.suites.model import LoadedSuite
 
 
@@ -34,6 +35,7 @@ def run(order: PrepareEvaluationOrder, reporter: Reporter) -> PrepareEvaluationR
     return PrepareEvaluationResult(
         digests=digests,
         minimum_detectable_effect=f"{weakest_task_effect(suite):.4f}",
+        suite_digest=suite_digest(suite),
         evaluated=_find_evaluated(order, digests),
     )
 

@@ -165,6 +165,7 @@ def compare(
     baseline: EvaluationStatus,
     tuned: EvaluationStatus,
     cost: Cost | None,
+    earlier_looks: int | None,
     folder: str,
 ) -> CompareOrder:
     return CompareOrder(
@@ -175,6 +176,7 @@ def compare(
         candidate=_evaluation(candidate.fine_tune_job, tuned),
         gate=spec.gate,
         cost=cost,
+        earlier_looks=earlier_looks,
     )
 
 
