@@ -100,8 +100,24 @@ def test_a_failure_ends_it_with_the_words_of_the_status(told: Callable[..., Told
         demo_run.follow(told(*answers).demo)
 
 
-def test_one_failed_look_is_not_the_end(told: Callable[..., Told]) -> None:
-    assert demo_run.follow(told("fails", job("Succeeded"), comparison("Succeeded")).demo)
+def test_failed_looks_are_told_and_are_not_the_end(
+    told: Callable[..., Told], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo_run.follow(told("fails", "fails", job("Succeeded"), comparison("Succeeded")).demo)
+    said = capsys.readouterr().err
+    for look in ("look 1 of", "look 2 of"):
+        assert look in said
+    assert "no route to host" in said
+
+
+def test_what_goes_on_unchanged_is_said_again_every_few_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heartbeat, clock = demo_run.Heartbeat(), iter(range(100, 112, 2))
+    monkeypatch.setattr(demo_run.time, "monotonic", lambda: next(clock))
+    for _ in range(6):
+        heartbeat.tell("Training")
+    assert capsys.readouterr().err.count("Training") == 2
 
 
 def test_a_cluster_that_does_not_answer_ends_it(told: Callable[..., Told]) -> None:
