@@ -94,9 +94,8 @@ $(READY):
 
 .PHONY: make-venv
 make-venv:
-	@if [ -e $(READY) ]; then exit 0; fi; set -eo pipefail; \
-	echo "▸ Python packages for development, into $(VENV)"; \
-	rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
-	$(VENV)/bin/pip install --disable-pip-version-check --progress-bar off --require-hashes \
-		-r requirements/dev.txt | while read -r line; do echo "  … $${line:0:110}"; done; \
+	@if [ -e $(READY) ]; then exit 0; fi; set -e; rm -rf $(VENV); \
+	$(LOCALCLUSTER) run-logged "Python environment $(VENV)" --log venv -- $(PYTHON) -m venv $(VENV); \
+	$(LOCALCLUSTER) run-logged "Python packages for development" --log pip -- \
+		$(VENV)/bin/pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements/dev.txt; \
 	touch $(READY)

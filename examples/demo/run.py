@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from clusters import NAMESPACE, RELEASE, Demo, Json, on_a_local_cluster, on_your_cluster, timed
@@ -19,7 +20,9 @@ from table import print_table
 
 JOB, COMPARISON = "smollm2-finance", "smollm2-finance-vs-base"
 FOLLOW_SECONDS = 2.0
-HEARTBEAT_SECONDS = 8.0
+HEARTBEAT_SECONDS = 5.0
+LOOK_TIMEOUT = "--request-timeout=4s"
+"""So that not even two slow looks and the pause between them are silent for more than ten seconds."""
 FAILED_LOOKS = 10
 """So many failures of kubectl in a row end the demo: one alone may be the network's."""
 NO_OBSTACLE = frozenset(
@@ -92,26 +95,40 @@ def split_reference(reference: str) -> dict[str, str]:
     return {"repository": repository, "tag": tag}
 
 
+@dataclass
+class Heartbeat:
+    """Says what is new at once, and what goes on every few seconds."""
+
+    said: str = ""
+    said_at: float = 0.0
+
+    def tell(self, line: str) -> None:
+        now = time.monotonic()
+        if line != self.said or now - self.said_at >= HEARTBEAT_SECONDS:
+            progress.say(f"  {time.strftime('%H:%M:%S')}  {line}")
+            self.said, self.said_at = line, now
+
+
+def last_words(error: ClusterError) -> str:
+    return error.message.splitlines()[-1][-160:]
+
+
 def follow(demo: Demo) -> Json:
     """Prints what changes, or that it goes on, until the Comparison of what is applied now has ended."""
-    said, said_at, failures = "", 0.0, 0
-    first = True
+    heartbeat, failures, first = Heartbeat(), 0, True
     while True:
         try:
-            job = demo.get("finetunejob", JOB) or {}
-            comparison = demo.get("comparison", COMPARISON) or {}
+            job = demo.get("finetunejob", JOB, LOOK_TIMEOUT) or {}
+            comparison = demo.get("comparison", COMPARISON, LOOK_TIMEOUT) or {}
             failures = 0
-        except ClusterError:
+        except ClusterError as error:
             failures += 1
             if failures == FAILED_LOOKS:
                 raise
+            heartbeat.tell(f"look {failures} of at most {FAILED_LOOKS} failed: {last_words(error)}")
             time.sleep(FOLLOW_SECONDS)
             continue
-        line = f"{standing('FineTuneJob', job)}   {standing('Comparison', comparison)}"
-        now = time.monotonic()
-        if line != said or now - said_at > HEARTBEAT_SECONDS:
-            progress.say(f"  {time.strftime('%H:%M:%S')}  {line}")
-            said, said_at = line, now
+        heartbeat.tell(f"{standing('FineTuneJob', job)}   {standing('Comparison', comparison)}")
         if has_ended(job, comparison):
             if first:
                 progress.say("  all of it was done earlier: nothing was run anew")

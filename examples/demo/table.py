@@ -8,6 +8,9 @@ from typing import Any
 Json = Mapping[str, Any]
 
 HEADER = ("", "base", "fine-tuned", "delta", "95% interval", "p (Holm)", "n")
+FOOTNOTE = (
+    "p of the tasks is adjusted for their number (Holm); the overall score is the one primary test, and its p is not"
+)
 
 
 def print_table(comparison: Json) -> None:
@@ -18,6 +21,7 @@ def print_table(comparison: Json) -> None:
     print()
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(FOOTNOTE)
     cost = candidate.get("cost", {})
     minutes = float(cost.get("trainingHours", 0)) * 60
     kilowatt_hours = cost.get("energyKWh")

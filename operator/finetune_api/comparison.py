@@ -228,6 +228,8 @@ class ComparisonStatus(ApiModel):
     """How far the running step is."""
     minimum_detectable_effect: ReportedDecimal | None = None
     """Smallest true difference of one task that this suite finds with 80% probability."""
+    suite_digest: Digest | None = None
+    """sha256 of the suite's questions, as many as were asked: Comparisons that share it looked at the same ones."""
     baseline_evaluation: Annotated[str, Field(max_length=253)] | None = None
     """The Evaluation of the baseline."""
     candidates: Annotated[

@@ -49,7 +49,15 @@ class ProblemEvent(WireModel):
     message: str
 
 
-Event = Annotated[StageEvent | ProgressEvent | ProblemEvent, Field(discriminator="event")]
+class NoteEvent(WireModel):
+    """Something a user should know, though nothing is wrong."""
+
+    event: Literal["note"] = "note"
+    time: str
+    message: str
+
+
+Event = Annotated[StageEvent | ProgressEvent | ProblemEvent | NoteEvent, Field(discriminator="event")]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 
 

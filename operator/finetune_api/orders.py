@@ -95,9 +95,12 @@ class PrepareTrainingOrder(OrderBase):
     """GPUs that the cluster has. Empty where none is known: then nothing is said about what fits."""
     measured: Annotated[tuple[Measured, ...], Field(max_length=32)] = ()
     """What finished trainings took, latest first."""
+    suite: SuiteLocation | None = None
+    """What the model will be evaluated with, where that follows by itself: prepare tells which difference it detects.
+    It changes nothing of the training."""
 
     # Else a plan that was lost from the status would be another one when it is made again, and train anew.
-    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "gpu_classes", "measured"})
+    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "gpu_classes", "measured", "suite"})
 
 
 class TrainOrder(OrderBase):
@@ -157,6 +160,11 @@ class CompareOrder(OrderBase):
     candidate: EvaluationLocation
     gate: Gate | None = None
     cost: Cost | None = None
+    earlier_looks: Annotated[int, Field(ge=0)] | None = None
+    """Other Comparisons of the namespace that have succeeded on this very suite; None where that is not known."""
+
+    # How many there are by now changes nothing of what is compared.
+    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "earlier_looks"})
 
 
 Order = Annotated[

@@ -66,6 +66,8 @@ class PrepareEvaluationResult(WireModel):
     result: Literal["prepare-evaluation"] = "prepare-evaluation"
     digests: tuple[ModelDigest, ...]
     minimum_detectable_effect: str | None = None
+    suite_digest: str | None = None
+    """What the suite contains, with as many examples as are asked."""
     evaluated: EvaluateResult | None = None
     """The evaluation's result, when the volume already holds it."""
 

@@ -104,6 +104,7 @@ def _comparison(cache: Cache, comparison: ComparisonResource, settings: Settings
         jobs=jobs,
         models=_all_named(cache, Kind.FINE_TUNED_MODEL, comparison, {name for name in models if name}),
         evaluations=tuple(cache.resources(Kind.EVALUATION, comparison.key.namespace)),
+        comparisons=tuple(cache.resources(Kind.COMPARISON, comparison.key.namespace)),
     )
 
 

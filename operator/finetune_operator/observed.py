@@ -48,6 +48,8 @@ class ObservedComparison:
     """The FineTunedModels that these jobs left last, and the one that is compared."""
     evaluations: tuple[EvaluationResource, ...] = ()
     """Evaluations of this namespace: any of them may have the content that is needed."""
+    comparisons: tuple[ComparisonResource, ...] = ()
+    """Comparisons of this namespace, this one among them: any of them may have looked at the same suite."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def _compare(order: CompareOrder) -> Findings:
         candidate=candidate,
         result=_judge(baseline, candidate, suite, order.gate),
         cost=order.cost,
+        earlier_looks=order.earlier_looks,
     )
 
 

@@ -19,7 +19,8 @@ from finetune_trainer.evaluation.questions import context_length, encode_questio
 from finetune_trainer.evaluation.subject import KnownBases, Subject, find_subject
 from finetune_trainer.failures import UserError
 from finetune_trainer.reporting import Reporter
-from finetune_trainer.statistics.power import minimum_detectable_effect
+from finetune_trainer.statistics.power import weakest_task_effect
+from finetune_trainer.suites.digest import suite_digest
 from finetune_trainer.suites.model import LoadedSuite
 
 
@@ -33,7 +34,8 @@ def run(order: PrepareEvaluationOrder, reporter: Reporter) -> PrepareEvaluationR
     _check_expected(order.expected_digest, digests)
     return PrepareEvaluationResult(
         digests=digests,
-        minimum_detectable_effect=_minimum_detectable_effect(suite),
+        minimum_detectable_effect=f"{weakest_task_effect(suite):.4f}",
+        suite_digest=suite_digest(suite),
         evaluated=_find_evaluated(order, digests),
     )
 
@@ -66,12 +68,6 @@ def _check_expected(expected: str | None, digests: Sequence[ModelDigest]) -> Non
                 f"spec.digest: model, suite and decoding have digest {found.digest}, expected {expected}: something of "
                 "them has changed. Restore it, or leave spec.digest out to evaluate what is there now",
             )
-
-
-def _minimum_detectable_effect(suite: LoadedSuite) -> str:
-    """Of the scored task with the fewest examples: the others find more."""
-    fewest = min(len(suite.examples[task.name]) for task in suite.suite.scored_tasks)
-    return f"{minimum_detectable_effect(fewest):.4f}"
 
 
 def _find_evaluated(order: PrepareEvaluationOrder, digests: Sequence[ModelDigest]) -> EvaluateResult | None:

@@ -11,7 +11,7 @@ from typing import Any
 from finetune_api.conditions import Reason
 from finetune_api.finetunejob import DatasetSummary, Overlong
 from finetune_api.group import Step
-from finetune_api.orders import Location, PrepareTrainingOrder
+from finetune_api.orders import Location, PrepareTrainingOrder, SuiteLocation
 from finetune_api.quantization import Method
 from finetune_api.results import PrepareTrainingResult, TrainResult
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
@@ -22,10 +22,12 @@ from finetune_trainer.dataset.problems import refuse_problems
 from finetune_trainer.dataset.reading import NotJsonLinesError, ReadDataset, read_dataset
 from finetune_trainer.dataset.shapes import Shape
 from finetune_trainer.dataset.splitting import Split, canonical_lines, copies, split
+from finetune_trainer.evaluation.questions import load_questions
 from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_file, resolve_folder
 from finetune_trainer.planning import Lengths, check_portions, make_plan, resolve_method
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.statistics.power import CHANGED, weakest_task_effect
 from finetune_trainer.target_modules import check_rank, check_target_modules
 from finetune_trainer.tokenization import Tokenizer
 from finetune_trainer.training_identity import training_identity
@@ -43,7 +45,24 @@ def run(order: PrepareTrainingOrder, reporter: Reporter) -> PrepareTrainingResul
     found = find_complete(directory, Step.PREPARE, identity)
     if not isinstance(found, PrepareTrainingResult):
         found = _prepare(order, directory, identity, reporter)
-    return found.model_copy(update={"trained": _find_trained(order, found)})
+    trained = _find_trained(order, found)
+    # Told beside what is kept on the volume: another suite makes no other training.
+    plan = found.plan.model_copy(update={"minimum_detectable_effect": _tell_detectable(order.suite, reporter)})
+    return found.model_copy(update={"trained": trained, "plan": plan})
+
+
+def _tell_detectable(location: SuiteLocation | None, reporter: Reporter) -> str | None:
+    """Which difference the evaluation that follows will detect: a suite that is too small is enlarged before training.
+    A suite that cannot be read is found here as well: UserError (SuiteInvalid)."""
+    if location is None:
+        return None
+    suite = load_questions(location)
+    effect = weakest_task_effect(suite)
+    reporter.note(
+        f"spec.evaluation: the suite {suite.suite.name} detects a difference of {100 * effect:.1f} points in its "
+        f"smallest task in four cases of five, when {CHANGED:.0%} of the answers change and examples are independent"
+    )
+    return f"{effect:.4f}"
 
 
 def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, reporter: Reporter) -> PrepareTrainingResult:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from finetune_api.events import Event, ProblemEvent, ProgressEvent, StageEvent
+from finetune_api.events import Event, NoteEvent, ProblemEvent, ProgressEvent, StageEvent
 from finetune_trainer.timestamps import utc_now
 from finetune_trainer.vitals import Vitals
 
@@ -82,6 +82,10 @@ class Reporter:
     def problem(self, message: str) -> None:
         """Something that a user should read."""
         self._write(ProblemEvent(time=utc_now(), message=message))
+
+    def note(self, message: str) -> None:
+        """Something that a user should know, though nothing is wrong."""
+        self._write(NoteEvent(time=utc_now(), message=message))
 
     def _is_due(self, now: float, step: int, steps: int) -> bool:
         if self._last_progress is None:

@@ -58,6 +58,7 @@ def prepare_training(
         guard=spec.guard,
         gpu_classes=gpu_classes if spec.resources.gpus else (),
         measured=tuple(item for model in chosen(lessons, spec.base_model) for item in _measured(model)),
+        suite=suite_location(spec.evaluation.suite, "spec.evaluation.suite") if spec.evaluation is not None else None,
     )
 
 
@@ -164,6 +165,7 @@ def compare(
     baseline: EvaluationStatus,
     tuned: EvaluationStatus,
     cost: Cost | None,
+    earlier_looks: int | None,
     folder: str,
 ) -> CompareOrder:
     return CompareOrder(
@@ -174,6 +176,7 @@ def compare(
         candidate=_evaluation(candidate.fine_tune_job, tuned),
         gate=spec.gate,
         cost=cost,
+        earlier_looks=earlier_looks,
     )
 
 

@@ -243,6 +243,7 @@ def _compare_order(situation: Situation) -> tuple[Any, tuple[Any, ...]]:
         baseline.status,
         tuned.status,
         _cost(situation),
+        situation.earlier_looks,
         situation.folder,
     )
     return order, (baseline.status.predictions, tuned.status.predictions, situation.spec.suite)

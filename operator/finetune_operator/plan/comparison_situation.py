@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from finetune_api.comparison import CandidateStatus, ComparisonSpec, ComparisonStatus
+from finetune_api.conditions import ComparisonPhase
 from finetune_api.group import Step
 from finetune_api.runs import Run
 from finetune_operator.manifests import orders, volumes
@@ -58,6 +59,17 @@ class Situation:
         """The Evaluations of baseline and candidate, once they are bound."""
         baseline, tuned = self.status.baseline_evaluation, self.candidate.evaluation
         return (baseline, tuned) if baseline is not None and tuned is not None else None
+
+    @property
+    def earlier_looks(self) -> int | None:
+        """Other Comparisons that have succeeded on the same questions; None where it is not known which these are."""
+        digest = self.status.suite_digest
+        if digest is None:
+            return None
+        others = (item for item in self.observed.comparisons if item.uid != self.observed.comparison.uid)
+        return sum(
+            item.status.suite_digest == digest and item.status.phase is ComparisonPhase.SUCCEEDED for item in others
+        )
 
     @property
     def folder(self) -> str:

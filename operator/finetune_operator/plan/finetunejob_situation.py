@@ -74,7 +74,8 @@ class Situation:
 def prepare_job(situation: Situation, attempt: int) -> Manifest:
     spec, observed = situation.spec, situation.observed
     order = orders.prepare_training(spec, situation.folder, observed.gpu_classes, observed.lessons)
-    mounts = volumes.mounts(situation.claim, spec.base_model, spec.dataset)
+    questions = (spec.evaluation.suite,) if spec.evaluation is not None else ()
+    mounts = volumes.mounts(situation.claim, spec.base_model, spec.dataset, *questions)
     workload = jobs.Workload(None, spec.priority_class_name, spec.image_pull_secrets)
     return jobs.job(
         observed.job, situation.run.digest, Step.PREPARE, attempt, order, mounts, workload, observed.settings

@@ -38,6 +38,7 @@ def bind(situation: Situation, found: PrepareEvaluationResult) -> Situation:
         situation.candidate.model_copy(update={"evaluation": tuned}),
         baseline_evaluation=baseline,
         minimum_detectable_effect=found.minimum_detectable_effect,
+        suite_digest=found.suite_digest,
     )
 
 

@@ -41,6 +41,13 @@ def _packages(options: argparse.Namespace) -> int:
     return 0
 
 
+def _run_logged(options: argparse.Namespace) -> int:
+    """Of a command that may say nothing for long."""
+    log = Cache.of_user().logs / f"{options.log}.log"
+    progress.run_logged(options.title, options.command, log=log)
+    return 0
+
+
 def _toolchain(options: argparse.Namespace) -> int:
     tools = toolchain.install(Checkout.of_this_package(), Cache.of_user())
     progress.say(f"ready: {tools.kubernetes}, {tools.helm}")
@@ -142,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("prefix", metavar="HOST/PREFIX")
     push.set_defaults(run=_push)
     _add_run_in_image(commands.add_parser("run-in-image", help="run a command in an image's root filesystem"))
+    logged = commands.add_parser("run-logged", help="run a command, its output in a log, and tell that it goes on")
+    logged.add_argument("title")
+    logged.add_argument("--log", required=True, metavar="NAME", help="of the log, in the cache's folder of logs")
+    logged.add_argument("command", nargs="+", metavar="COMMAND", help="after --")
+    logged.set_defaults(run=_run_logged)
     commands.add_parser("down", help="end it and leave nothing behind").set_defaults(run=_down)
     commands.add_parser("status", help="paths and addresses, as JSON").set_defaults(run=_status)
     for name, run in (("kubectl", _kubectl), ("helm", _helm)):

@@ -100,8 +100,24 @@ def test_a_failure_ends_it_with_the_words_of_the_status(told: Callable[..., Told
         demo_run.follow(told(*answers).demo)
 
 
-def test_one_failed_look_is_not_the_end(told: Callable[..., Told]) -> None:
-    assert demo_run.follow(told("fails", job("Succeeded"), comparison("Succeeded")).demo)
+def test_failed_looks_are_told_and_are_not_the_end(
+    told: Callable[..., Told], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo_run.follow(told("fails", "fails", job("Succeeded"), comparison("Succeeded")).demo)
+    said = capsys.readouterr().err
+    for look in ("look 1 of", "look 2 of"):
+        assert look in said
+    assert "no route to host" in said
+
+
+def test_what_goes_on_unchanged_is_said_again_every_few_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heartbeat, clock = demo_run.Heartbeat(), iter(range(100, 112, 2))
+    monkeypatch.setattr(demo_run.time, "monotonic", lambda: next(clock))
+    for _ in range(6):
+        heartbeat.tell("Training")
+    assert capsys.readouterr().err.count("Training") == 2
 
 
 def test_a_cluster_that_does_not_answer_ends_it(told: Callable[..., Told]) -> None:
@@ -160,5 +176,6 @@ def test_the_table_tells_tasks_overall_cost_and_the_gates_that_held_it_back(caps
     assert lines[0].split() == ["base", "fine-tuned", "delta", "95%", "interval", "p", "(Holm)", "n"]
     row = "EPS extraction 0.1000 0.4000 +0.3000 (+300.0%) [+0.2000,+0.4000] 0.0003 200"
     assert " ".join(lines[1].split()) == row
-    assert lines[3] == "training time 3.0 min · energy not measured: no GPU · verdict Improved"
-    assert lines[4] == "gate not passed: mustNotRegress perplexity (lower bound -0.0400, limit -0.0300)"
+    assert lines[3].startswith("p of the tasks is adjusted") and "overall score is the one primary test" in lines[3]
+    assert lines[4] == "training time 3.0 min · energy not measured: no GPU · verdict Improved"
+    assert lines[5] == "gate not passed: mustNotRegress perplexity (lower bound -0.0400, limit -0.0300)"

@@ -45,6 +45,7 @@ from .building import (
 )
 from .deciding import decide, told
 
+SUITE_DIGEST = "sha256:" + "50" * 32
 TRAINED = TrainResult(
     training=TrainingSummary(
         steps=120,
@@ -92,7 +93,9 @@ def evaluated(digest: str = DIGEST, score: str = "0.5") -> EvaluateResult:
 
 def resolved(*digests: tuple[str, str], done: EvaluateResult | None = None) -> PrepareEvaluationResult:
     named = tuple(ModelDigest(name=name, digest=digest) for name, digest in digests or (("base", DIGEST),))
-    return PrepareEvaluationResult(digests=named, minimum_detectable_effect="0.05", evaluated=done)
+    return PrepareEvaluationResult(
+        digests=named, minimum_detectable_effect="0.05", suite_digest=SUITE_DIGEST, evaluated=done
+    )
 
 
 def effect(**fields: Any) -> dict[str, Any]:

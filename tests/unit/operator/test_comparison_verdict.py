@@ -13,6 +13,7 @@ from finetune_api.results import CompareResult
 from .building import (
     DIGEST,
     OTHER_DIGEST,
+    Raw,
     being_deleted,
     comparison,
     fine_tune_job,
@@ -28,6 +29,7 @@ from .building import (
 from .comparisons import TUNED, comparing, evaluating, finished, preparing, trained_job
 from .deciding import decide, order_of, told
 from .outcomes import (
+    SUITE_DIGEST,
     as_served,
     compared,
     comparison_prepared,
@@ -48,6 +50,38 @@ def test_the_answers_are_paired_when_both_have_succeeded() -> None:
     assert (order.baseline.digest, order.candidate.digest) == (DIGEST, OTHER_DIGEST)
     assert order.cost is not None
     assert order.cost.training_hours == "0.5"
+
+
+def finished_on(suite: str, name: str, phase: str = "Succeeded", **metadata: str) -> Raw:
+    """Another Comparison that asked this suite."""
+    return with_status(comparison(name, metadata=metadata), phase=phase, suiteDigest=suite)
+
+
+def looks_told(*comparisons: Raw) -> int | None:
+    """What the report will say of earlier looks at the suite."""
+    there, *others, base, tuned = evaluating()
+    done = (evaluation_succeeded(base), evaluation_succeeded(tuned, OTHER_DIGEST))
+    order = order_of(decide(there, *others, *done, *comparisons).created[0])
+    assert isinstance(order, CompareOrder)
+    return order.earlier_looks
+
+
+def test_the_report_is_told_how_many_have_looked_at_these_questions() -> None:
+    assert looks_told() == 0
+    others = (
+        finished_on(OTHER_DIGEST, "of-other-questions"),
+        finished_on(SUITE_DIGEST, "not-yet-at-its-end", "Comparing"),
+        finished_on(SUITE_DIGEST, "elsewhere", namespace="another"),
+    )
+    assert looks_told(*others, finished_on(SUITE_DIGEST, "one"), finished_on(SUITE_DIGEST, "two")) == 2
+
+
+def test_looks_that_cannot_be_counted_are_not_said_to_be_none() -> None:
+    there, *others, base, tuned = evaluating()
+    del there["status"]["suiteDigest"]
+    done = (evaluation_succeeded(base), evaluation_succeeded(tuned, OTHER_DIGEST))
+    order = order_of(decide(there, *others, *done).created[0])
+    assert isinstance(order, CompareOrder) and order.earlier_looks is None
 
 
 def test_an_evaluation_is_shared_before_the_answers_are_paired() -> None:

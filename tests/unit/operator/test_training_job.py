@@ -209,3 +209,20 @@ def test_the_comparison_that_follows_runs_on_one_node() -> None:
     (comparison,) = decide(there, *others).made(Kind.COMPARISON)
     assert comparison["spec"]["resources"]["gpus"] == 2
     assert "nodes" not in comparison["spec"]["resources"]
+
+
+def test_prepare_reads_the_suite_that_the_evaluation_will_ask() -> None:
+    suite = {"configMap": {"name": "questions"}, "limitPerTask": 50}
+    (made,) = decide(fine_tune_job(evaluation={"suite": suite})).created
+    order = order_of(made)
+    assert isinstance(order, PrepareTrainingOrder)
+    assert order.suite is not None and order.suite.location is not None
+    assert (order.suite.limit_per_task, order.suite.location.manifest_field) == (50, "spec.evaluation.suite.configMap")
+    (container,) = pod_of(made)["containers"]
+    assert order.suite.location.volume in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_without_an_evaluation_prepare_reads_no_suite() -> None:
+    (made,) = decide(fine_tune_job()).created
+    order = order_of(made)
+    assert isinstance(order, PrepareTrainingOrder) and order.suite is None

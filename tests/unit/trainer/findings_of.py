@@ -45,12 +45,13 @@ def findings_of(
     gate: GatePolicy | None = None,
     cost: Cost | None = None,
     tuned_form: dict[str, Any] | None = None,
+    earlier_looks: int | None = None,
 ) -> Findings:
     """What comparing these answers finds; the right answer to every question is 1.5."""
     before = evaluation_of(suite, "base", base)
     after = evaluation_of(suite, "eps-job", tuned, adapter="sha256:" + "ad" * 32, **tuned_form or {})
     result = compare_scores(before.predictions, after.predictions, suite.suite, gate)
-    return Findings("tuned-vs-base", suite, before, after, result, cost)
+    return Findings("tuned-vs-base", suite, before, after, result, cost, earlier_looks)
 
 
 def evaluation_of(suite: LoadedSuite, name: str, answer: AnswerOf, **form: Any) -> FinishedEvaluation:

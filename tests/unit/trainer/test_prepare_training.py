@@ -78,8 +78,30 @@ def test_the_digests_follow_from_the_contents(make_workplace: MakeWorkplace) -> 
     assert changed.base_model_digest == unchanged.base_model_digest
 
 
+def test_what_the_evaluation_that_follows_will_detect_is_told_before_the_training(workplace: Workplace) -> None:
+    order = workplace.prepare_order(suite={"builtin": "finance", "limit_per_task": 40})
+    assert prepare_training.run(order, workplace.reporter).plan.minimum_detectable_effect == "0.1981"
+    (note,) = [event["message"] for event in workplace.events if event["event"] == "note"]
+    assert "spec.evaluation: the suite finance detects a difference of 19.8 points" in note
+
+
+def test_another_suite_is_told_anew_and_prepares_no_other_training(workplace: Workplace) -> None:
+    first = prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    assert first.plan.minimum_detectable_effect is None
+    workplace.dataset.unlink()
+    order = workplace.prepare_order(suite={"builtin": "finance", "limit_per_task": 10})
+    again = prepare_training.run(order, workplace.reporter)
+    assert again.plan == first.plan.model_copy(update={"minimum_detectable_effect": "0.3962"})
+
+
+def test_a_suite_that_is_missing_is_found_before_the_training(workplace: Workplace) -> None:
+    folder = {"volume": str(workplace.root), "path": "questions", "manifest_field": "spec.evaluation.suite.configMap"}
+    error = refusal(workplace, suite={"location": folder})
+    assert (error.reason, "spec.evaluation.suite.configMap" in error.message) == (Reason.SUITE_INVALID, True)
+
+
 def test_torch_is_not_loaded(workplace: Workplace) -> None:
-    order = workplace.prepare_order().to_json()
+    order = workplace.prepare_order(suite={"builtin": "finance"}).to_json()
     script = (
         "import sys; from finetune_api.orders import parse_order; from finetune_trainer.reporting import Reporter; "
         "from finetune_trainer.steps import carry_out; carry_out(parse_order(sys.argv[1]), Reporter()); "

@@ -214,6 +214,15 @@ def test_mcnemar_is_shown_only_where_every_group_has_one_example() -> None:
     assert result.tasks[0].mcnemar_p == pytest.approx(2 * sum((1, 20, 190, 1140, 4845, 15504)) / 2**20)
 
 
+def test_mcnemar_is_not_shown_where_patterns_repeat() -> None:
+    def of_two_patterns(score_of: ScoreOf) -> list[ScoredPrediction]:
+        answers = [an_answer(task, number, score_of(task, number)) for task in TASKS for number in range(GROUPS)]
+        return [each.model_copy(update={"pattern": f"p{int(each.id[-4:]) % 2}"}) for each in answers] + texts()
+
+    result = comparison.compare_scores(of_two_patterns(every_third), of_two_patterns(most), a_suite())
+    assert {task.mcnemar_p for task in result.tasks} == {None}
+
+
 def test_patterns_widen_the_interval_where_they_repeat() -> None:
     def with_patterns(score_of: ScoreOf) -> list[ScoredPrediction]:
         patterned = [
@@ -299,6 +308,11 @@ def test_doubt_fails_the_gate() -> None:
     assert compare(most, noisy).reason is VerdictReason.INTERVAL_TOO_WIDE
     assert set(gates(most, noisy, GatePolicy(must_not_regress=TASKS)).values()) == {False}
     assert set(gates(most, most, GatePolicy()).values()) == {True}
+
+
+def test_the_same_answers_are_no_improvement_and_no_lack_of_data() -> None:
+    gate = compare(most, most, at_least("0")).gates[0]
+    assert (gate.passed, gate.message) == (False, "no improvement: both models gave the same answers, byte for byte")
 
 
 def test_a_gate_on_an_unknown_task_or_percentage_is_refused() -> None:

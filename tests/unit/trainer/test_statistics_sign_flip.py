@@ -131,6 +131,17 @@ def test_effective_groups_shrink_when_one_group_dominates() -> None:
     assert not found.is_sufficient
 
 
+def test_few_companies_are_too_few_however_many_patterns_there_are() -> None:
+    company = [number % 12 for number in range(480)]
+    pattern = [number // 12 for number in range(480)]
+    differences = [1.0 if pattern[number] % 2 else 0.0 for number in range(480)]
+    sample = a_sample(differences, [f"c{each}" for each in company], [f"p{each}" for each in pattern])
+    found = inference.infer(sample, (-1.0, 1.0))
+    assert (found.grouping, found.groups) == (Grouping.PATTERN, 40)
+    assert (found.effective_groups, found.changed_groups) == (pytest.approx(12), 12)
+    assert not found.is_sufficient
+
+
 def test_an_interval_ends_where_no_difference_can_be() -> None:
     found = inference.infer(a_sample([1.0] * 3, ["a", "b", "c"]), (-1.0, 1.0))
     assert (found.low, found.high) == (-1.0, 1.0)

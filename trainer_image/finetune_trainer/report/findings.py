@@ -20,6 +20,8 @@ class Findings:
     candidate: FinishedEvaluation
     result: ComparisonResult
     cost: Cost | None
+    earlier_looks: int | None = None
+    """Other Comparisons that had looked at this suite by then; None where nobody counted."""
 
     @property
     def share_a_base_model(self) -> bool:

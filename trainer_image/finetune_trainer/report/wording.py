@@ -67,9 +67,21 @@ def caveats(findings: Findings) -> list[str]:
         f"These questions: {findings.result.overall.examples} examples in {found.groups} independent groups "
         f"(by {found.grouping}) of the suite {findings.suite.suite.name}, version {findings.suite.suite.version}.",
         "Whether the base model saw such texts in its pretraining is unknown.",
-        "How many comparisons have looked at this suite before is not counted; each look makes it less independent.",
+        earlier_looks(findings),
     ]
     return statements + _differences_beside_the_adapter(findings)
+
+
+def earlier_looks(findings: Findings) -> str:
+    """How much this suite has been looked at before: what is chosen by its figures is no longer independent of it."""
+    found = findings.earlier_looks
+    if found is None:
+        return "How many comparisons have looked at this suite before is not known; each makes it less independent."
+    subject = "Comparison has" if found == 1 else "Comparisons have"
+    return (
+        f"{found} other {subject} looked at this suite before, of those that are still in the namespace; each makes it "
+        "less independent. Earlier runs of this one, or of another, are not counted."
+    )
 
 
 def _form(evaluation: FinishedEvaluation) -> str:

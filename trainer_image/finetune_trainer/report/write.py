@@ -24,7 +24,7 @@ def write_report(findings: Findings, folder: Path) -> None:
     (folder / REPORT_FILE).write_text(render(findings, written), encoding="utf-8")
     figures = json.dumps(_document(findings, written), indent=2, ensure_ascii=False)
     (folder / FIGURES_FILE).write_text(figures + "\n", encoding="utf-8")
-    table = f"{wording.headline(findings)}\n\n{markdown(findings.result)}"
+    table = f"{wording.headline(findings)}\n\n{markdown(findings.result)}\n{wording.earlier_looks(findings)}\n"
     (folder / TABLE_FILE).write_text(table, encoding="utf-8")
 
 
@@ -36,6 +36,7 @@ def _document(findings: Findings, written: str) -> dict[str, Any]:
         "headline": wording.headline(findings),
         **findings.result.as_document(),
         "minimumDetectableEffectPoints": {each.title: float(each.points) for each in detectable(findings)},
+        "earlierLooks": findings.earlier_looks,
         "caveats": wording.caveats(findings),
         "cost": None if findings.cost is None else findings.cost.to_manifest(),
         "baseline": _evaluation(findings.baseline),

@@ -39,7 +39,9 @@ def minimum_improvement(percent: Decimal, sample: OverallSample, overall: TaskRe
     passed = overall.inference.is_sufficient and bound > limit
     word = "above" if bound > limit else "not above"
     message = f"the lower end of the 95% interval is {word} an improvement of {percent} {unit}"
-    if not overall.inference.is_sufficient:
+    if overall.reason is VerdictReason.IDENTICAL:
+        message = f"no improvement: {overall.message}"
+    elif not overall.inference.is_sufficient:
         message = f"too little data to tell: {overall.message}"
     return GateResult(MINIMUM_IMPROVEMENT, None, passed, bound, limit, message)
 

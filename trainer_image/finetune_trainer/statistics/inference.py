@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -41,7 +41,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Inference:
-    """A difference with its uncertainty, by the grouping that leaves more of it."""
+    """A difference with its uncertainty, by the grouping that leaves more of it.
+
+    `effective_groups` and `changed_groups` are those of the grouping that has fewer: it bounds how much data there is,
+    whichever interval is the wider one.
+    """
 
     estimate: float
     low: float
@@ -66,7 +70,11 @@ def infer(sample: Sample, bounds: tuple[float, float]) -> Inference:
     if sample.patterns is None:
         return by_group
     by_pattern = _infer_by(sample, Grouping.PATTERN, sample.patterns, bounds)
-    return max(by_group, by_pattern, key=lambda each: each.high - each.low)
+    return replace(
+        max(by_group, by_pattern, key=lambda each: each.high - each.low),
+        effective_groups=min(by_group.effective_groups, by_pattern.effective_groups),
+        changed_groups=min(by_group.changed_groups, by_pattern.changed_groups),
+    )
 
 
 def _infer_by(sample: Sample, grouping: Grouping, labels: Sequence[str], bounds: tuple[float, float]) -> Inference:

@@ -30,6 +30,11 @@ def minimum_detectable_effect(examples: float, changed: float = CHANGED, design_
     return min(1.0, quantiles * math.sqrt(changed * design_effect / examples))
 
 
+def weakest_task_effect(suite: model.LoadedSuite) -> float:
+    """Of the scored task with the fewest examples: the others find smaller differences."""
+    return minimum_detectable_effect(min(len(suite.examples[task.name]) for task in suite.suite.scored_tasks))
+
+
 def overall_minimum_detectable_effect(
     suite: model.Suite, examples: Mapping[str, int], changed: float = CHANGED, design_effect: float = 1.0
 ) -> float:

@@ -83,6 +83,13 @@ def test_the_detectable_effect_is_that_of_the_smallest_task(desk: Desk) -> None:
     assert result.minimum_detectable_effect == f"{minimum_detectable_effect(20):.4f}"
 
 
+def test_the_suite_is_named_by_the_questions_that_are_asked(desk: Desk, adapter: Path) -> None:
+    def named(*models: Any, limit: int) -> str | None:
+        return prepare_evaluation.run(desk.prepare_order(*models, limit=limit), desk.reporter()).suite_digest
+
+    assert named(limit=5) == named(desk.model_location(adapter=adapter), limit=5) != named(limit=6)
+
+
 def test_a_gate_on_an_unknown_task_names_the_tasks_there_are(desk: Desk) -> None:
     failure = refused(desk, gate=Gate(must_not_regress=("eps", "ebitda")))
     assert failure.reason is Reason.SUITE_INVALID

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from findings_of import AnswerOf, at_least, findings_of, right_for, small_suite
@@ -16,6 +18,7 @@ from finetune_trainer.report.forest_plot import forest_plot
 from finetune_trainer.report.page import render
 from finetune_trainer.report.table import markdown
 from finetune_trainer.report.wording import caveats, headline
+from finetune_trainer.report.write import write_report
 
 WRITTEN = "2026-01-02T03:04:05Z"
 ATTACK = '<script>alert("x")</script><img src=x onerror=alert(1)> 1.5'
@@ -114,6 +117,22 @@ def test_what_the_verdict_is_about_is_always_said() -> None:
     for statement in ("one seed", "float32, adapter beside it, not merged", "pretraining is unknown", "240 examples"):
         assert statement in said
     assert "another form" not in said.replace("In another form the answers may differ.", "")
+
+
+@pytest.mark.parametrize(
+    ("looks", "statement"),
+    [
+        (None, "looked at this suite before is not known"),
+        (0, "0 other Comparisons have looked at this suite before"),
+        (1, "1 other Comparison has looked at this suite before"),
+        (7, "7 other Comparisons have looked at this suite before"),
+    ],
+)
+def test_earlier_looks_at_the_suite_are_told_in_every_form(looks: int | None, statement: str, tmp_path: Path) -> None:
+    write_report(improved(earlier_looks=looks), tmp_path)
+    assert statement in Page((tmp_path / "report.html").read_text()).words
+    assert statement in (tmp_path / "report.md").read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["earlierLooks"] == looks
 
 
 @pytest.mark.parametrize(
