@@ -14,6 +14,7 @@ from finetune_api.group import Step
 from finetune_api.orders import Location, PrepareTrainingOrder
 from finetune_api.quantization import Method
 from finetune_api.results import PrepareTrainingResult, TrainResult
+from finetune_trainer.answer_endings import refuse_endless
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
 from finetune_trainer.base_model import BaseModel, base_model_digest, check_base_model
 from finetune_trainer.dataset.counting import CountsByLine, count_examples, total
@@ -53,6 +54,7 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
     tokenizer = Tokenizer.load(model.folder)
     dataset = _read(order.dataset, reporter)
     _check_fits(dataset, tokenizer, model)
+    refuse_endless(tokenizer, order.base_model.manifest_field)
     counts = _counted(order, dataset, tokenizer, reporter)
     parts = split(dataset.examples, Decimal(order.validation_fraction), order.training.seed)
     lengths = Lengths(tuple(counts[numbered.line].tokens for numbered in parts.train))
