@@ -258,6 +258,9 @@ class TrainingSummary(ApiModel):
     """sha256 over the adapter's files."""
     merged_logit_difference: ReportedDecimal | None = None
     """Largest difference between the logits of the merged model and those of base and adapter; absent without merge."""
+    merged_logit_limit: ReportedDecimal | None = None
+    """What it may be: a quarter of what the adapter changes, and what rounding costs. Above it, no merged model is
+    kept."""
 
 
 class FineTuneJobStatus(ApiModel):
