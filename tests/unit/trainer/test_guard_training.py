@@ -112,7 +112,7 @@ def test_a_hot_gpu_rests_between_micro_batches_and_the_limit_is_held(
     assert summary.guard.highest_temperature_celsius == f"{int(throttled.seen[0].highest)}.0"
     told = [event for event in workplace.events if event.get("guard") == "Throttled"]
     assert 0 < told[0]["throttledSeconds"] < told[-1]["throttledSeconds"] <= rested + 0.1
-    assert {"gpuWatts", "gpuCelsius", "gpuUtilization", "gpuJoules"} <= told[-1].keys()
+    assert {"gpuWatts", "gpuCelsius", "gpuUtilization", "gpuMemoryBytes", "gpuJoules"} <= told[-1].keys()
 
 
 def test_the_guard_changes_nothing_that_is_learnt(make_workplace: MakeWorkplace, start_card: StartCard) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from finetune_api.guard import Guard, GuardState
 from finetune_trainer.train.energy import EnergyMeter
@@ -18,6 +19,7 @@ from finetune_trainer.vitals import Vitals
 LOOK_SECONDS = 1.0
 WRITE_SECONDS = 10.0
 _FRESH_SECONDS = 0.1
+_Number = TypeVar("_Number", int, float)
 
 
 class Watch:
@@ -64,8 +66,8 @@ class Watch:
                 self._controller.observe(self._readings, self._drawn)
 
     def _note_highest(self, reading: Reading, drawn: DrawnEnergy) -> None:
-        self._highest_celsius = _highest(self._highest_celsius, reading.celsius)
-        self._highest_mean_watts = _highest(self._highest_mean_watts, drawn.history.mean_watts)
+        self._highest_celsius = _largest((self._highest_celsius, reading.celsius))
+        self._highest_mean_watts = _largest((self._highest_mean_watts, drawn.history.mean_watts))
 
     def began(self) -> None:
         """A micro-batch begins."""
@@ -126,8 +128,9 @@ class Watch:
                 guard=self._state(),
                 throttled_seconds=self.rested_before + self.rested_seconds if self.is_guarding else None,
                 watts=_sum([reading.watts for reading in readings]),
-                celsius=max((reading.celsius for reading in readings if reading.celsius is not None), default=None),
+                celsius=_largest(reading.celsius for reading in readings),
                 utilization=sum(utilizations) / len(utilizations) if utilizations else None,
+                memory_bytes=_largest(reading.memory_bytes for reading in readings),
                 joules=None if self._meter.note or not joules else sum(joules),
             )
 
@@ -162,8 +165,8 @@ class Watch:
                     continue
 
 
-def _highest(before: float | None, now: float | None) -> float | None:
-    return max((value for value in (before, now) if value is not None), default=None)
+def _largest(values: Iterable[_Number | None]) -> _Number | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
