@@ -65,13 +65,18 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
 
 
 def _in_the_form_of_before(order: PrepareTrainingOrder) -> PrepareTrainingOrder:
-    """A run that is prepared again, say for other GPUs, keeps the form of its weights: its checkpoints are of it."""
-    if order.method is not Method.AUTO or order.quantization is not None:
-        return order
+    """A run that is prepared again, say for other GPUs, keeps the form of its weights and its precision: those of its
+    checkpoints."""
     before = find_complete(Path(order.directory), Step.PREPARE)
     if not isinstance(before, PrepareTrainingResult):
         return order
-    return order.model_copy(update={"method": before.plan.method, "quantization": before.plan.quantization})
+    plan, training = before.plan, order.training
+    kept: dict[str, object] = {}
+    if order.method is Method.AUTO and order.quantization is None:
+        kept = {"method": plan.method, "quantization": plan.quantization}
+    if training.precision is None:
+        kept["training"] = training.model_copy(update={"precision": plan.precision})
+    return order.model_copy(update=kept)
 
 
 def _find_trained(order: PrepareTrainingOrder, prepared: PrepareTrainingResult) -> TrainResult | None:
