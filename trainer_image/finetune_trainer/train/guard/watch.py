@@ -44,6 +44,7 @@ class Watch:
         self._highest_celsius: float | None = None
         self._highest_mean_watts: float | None = None
         self.rested_seconds = 0.0
+        self.rested_joules = 0.0
         self.rested_before = 0.0
         """By earlier attempts."""
         self.is_paused = False
@@ -84,6 +85,19 @@ class Watch:
                 self.look()
                 self._controller.ended(self._clock())
 
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """What is drawn within is not drawn for learning. Looks at the end."""
+        before = self.joules
+        yield
+        self.look()
+        self.rested_joules += self.joules - before
+
+    @property
+    def joules(self) -> float:
+        """Of all GPUs of this process, at the last look."""
+        return sum(self._meter.joules.values())
+
     def rest_needed(self) -> float:
         """Seconds that this process's GPUs have to rest before the next micro-batch."""
         if self._controller is None:
@@ -114,6 +128,7 @@ class Watch:
                 energy_note=self._meter.note,
                 product=self._gpus[0].product if self._gpus else None,
                 rested_seconds=self.rested_seconds,
+                rested_joules=self.rested_joules,
                 is_paused=self.is_paused,
                 highest_celsius=self._highest_celsius,
                 highest_mean_watts=self._highest_mean_watts,
@@ -122,7 +137,6 @@ class Watch:
     def vitals(self) -> Vitals:
         with self._lock:
             readings = self._readings.values()
-            joules = self._meter.joules.values()
             utilizations = [reading.utilization for reading in readings if reading.utilization is not None]
             return Vitals(
                 guard=self._state(),
@@ -131,7 +145,7 @@ class Watch:
                 celsius=_largest(reading.celsius for reading in readings),
                 utilization=sum(utilizations) / len(utilizations) if utilizations else None,
                 memory_bytes=_largest(reading.memory_bytes for reading in readings),
-                joules=None if self._meter.note or not joules else sum(joules),
+                joules=None if self._meter.note or not self._meter.joules else self.joules,
             )
 
     def _state(self) -> GuardState | None:
