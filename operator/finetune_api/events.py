@@ -37,6 +37,8 @@ class ProgressEvent(WireModel):
     """Temperature of the hottest GPU."""
     gpu_utilization: float | None = None
     """Mean utilization of the GPUs, 0 to 1."""
+    gpu_memory_bytes: int | None = None
+    """Memory in use on the fullest GPU."""
     gpu_joules: float | None = None
     """Energy of all GPUs in this attempt."""
 

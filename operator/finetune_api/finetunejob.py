@@ -244,13 +244,13 @@ class TrainingSummary(ApiModel):
     failed_attempts_energy_kwh: Annotated[ReportedDecimal | None, Field(alias="failedAttemptsEnergyKWh")] = None
     """GPU energy of the attempts that failed, which is not part of energyKWh."""
     mean_watts: ReportedDecimal | None = None
-    """Mean power of all GPUs together while they trained."""
+    """Mean power of all GPUs together while they trained, without the rests of the guard."""
     gpu_product: Text | None = None
     """The GPU that it ran on, as NVML names it; absent on the CPU."""
     guard: GuardReport | None = None
     """What the limits on power and temperature cost."""
     tokens_per_second: ReportedDecimal
-    """Tokens, without padding, a second of training."""
+    """Tokens, without padding, a second of training, without the rests of the guard."""
     peak_memory_bytes: Count
     """Most memory in use: the GPU's, or the process's where it computes on the CPU."""
     planned_peak_bytes: Count | None = None
@@ -259,6 +259,9 @@ class TrainingSummary(ApiModel):
     """sha256 over the adapter's files."""
     merged_logit_difference: ReportedDecimal | None = None
     """Largest difference between the logits of the merged model and those of base and adapter; absent without merge."""
+    merged_logit_limit: ReportedDecimal | None = None
+    """What it may be: a quarter of what the adapter changes, and what rounding costs. Above it, no merged model is
+    kept."""
 
 
 class FineTuneJobStatus(ApiModel):

@@ -14,6 +14,7 @@ from finetune_api.group import Step
 from finetune_api.orders import Location, PrepareTrainingOrder, SuiteLocation
 from finetune_api.quantization import Method
 from finetune_api.results import PrepareTrainingResult, TrainResult
+from finetune_trainer.answer_endings import refuse_endless
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
 from finetune_trainer.base_model import BaseModel, base_model_digest, check_base_model
 from finetune_trainer.dataset.counting import CountsByLine, count_examples, total
@@ -72,6 +73,7 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
     tokenizer = Tokenizer.load(model.folder)
     dataset = _read(order.dataset, reporter)
     _check_fits(dataset, tokenizer, model)
+    refuse_endless(tokenizer, order.base_model.manifest_field)
     counts = _counted(order, dataset, tokenizer, reporter)
     parts = split(dataset.examples, Decimal(order.validation_fraction), order.training.seed)
     lengths = Lengths(tuple(counts[numbered.line].tokens for numbered in parts.train))
@@ -82,13 +84,18 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
 
 
 def _in_the_form_of_before(order: PrepareTrainingOrder) -> PrepareTrainingOrder:
-    """A run that is prepared again, say for other GPUs, keeps the form of its weights: its checkpoints are of it."""
-    if order.method is not Method.AUTO or order.quantization is not None:
-        return order
+    """A run that is prepared again, say for other GPUs, keeps the form of its weights and its precision: those of its
+    checkpoints."""
     before = find_complete(Path(order.directory), Step.PREPARE)
     if not isinstance(before, PrepareTrainingResult):
         return order
-    return order.model_copy(update={"method": before.plan.method, "quantization": before.plan.quantization})
+    plan, training = before.plan, order.training
+    kept: dict[str, object] = {}
+    if order.method is Method.AUTO and order.quantization is None:
+        kept = {"method": plan.method, "quantization": plan.quantization}
+    if training.precision is None:
+        kept["training"] = training.model_copy(update={"precision": plan.precision})
+    return order.model_copy(update=kept)
 
 
 def _find_trained(order: PrepareTrainingOrder, prepared: PrepareTrainingResult) -> TrainResult | None:

@@ -74,6 +74,7 @@ class Reporter:
                 gpu_watts=_rounded(vitals.watts),
                 gpu_celsius=_rounded(vitals.celsius),
                 gpu_utilization=_rounded(vitals.utilization, 2),
+                gpu_memory_bytes=vitals.memory_bytes,
                 gpu_joules=_rounded(vitals.joules),
             )
         )

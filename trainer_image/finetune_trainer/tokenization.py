@@ -85,7 +85,7 @@ class Tokenizer:
 
     @property
     def end_token_id(self) -> int | None:
-        """The token that ends a text."""
+        """The token that ends a text. None where there is none, or its text comes out as several tokens."""
         return self._token_id("eos_token")
 
     @property
@@ -129,6 +129,10 @@ class Tokenizer:
             raise EncodingError("the model has no chat template, so it cannot learn from messages")
         return self._encode_plain(example)
 
+    def render(self, messages: Messages) -> str:
+        """A whole conversation as the chat template writes it. EncodingError where it refuses."""
+        return self._rendered(messages, add_generation_prompt=False)
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens, special tokens left out."""
         text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
@@ -145,8 +149,9 @@ class Tokenizer:
         return self._joined(self._encode_rendered(prompt), self._encode_rendered(whole), whole[len(prompt) :])
 
     def _encode_plain(self, example: PromptCompletion) -> EncodedExample:
-        end = self._special_tokens.get("eos_token", "")
-        completion = example.completion + end
+        if not self.end_token:
+            raise EncodingError("the model names no end token, so it would never learn where a completion ends")
+        completion = example.completion + self.end_token
         return self._joined(self.encode_text(example.prompt), self.encode_text(example.prompt + completion), completion)
 
     def _joined(self, prompt: tuple[int, ...], whole: tuple[int, ...], completion: str) -> EncodedExample:
@@ -170,8 +175,8 @@ class Tokenizer:
         token = self._special_tokens.get(name)
         if token is None:
             return None
-        identifier: int | None = self._tokenizer.token_to_id(token)
-        return identifier
+        identifiers = self._encode_rendered(token)
+        return identifiers[0] if len(identifiers) == 1 and self._tokenizer.token_to_id(token) is not None else None
 
 
 def _read_configuration(folder: Path) -> tuple[dict[str, str], str | None]:

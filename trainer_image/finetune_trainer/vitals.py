@@ -20,5 +20,7 @@ class Vitals:
     """Of the hottest."""
     utilization: float | None = None
     """Mean, 0 to 1."""
+    memory_bytes: int | None = None
+    """In use on the fullest."""
     joules: float | None = None
     """Of all together, in this attempt."""

@@ -1,4 +1,4 @@
-"""What befalls the second of two processes that train together."""
+"""What befalls the second of two processes that train together, or both of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from scripted_nvml import ScriptedNvml
 
+from finetune_trainer.train import completion_trainer
 from finetune_trainer.train.completion_trainer import CompletionTrainer
 
 _STEPS_TO_POISON = (6, 7, 8)
@@ -57,6 +58,12 @@ def computes_nonsense() -> None:
 
     if os.environ["RANK"] == "1":
         CompletionTrainer.compute_loss = compute_loss
+
+
+def takes_the_loss_as_on_a_gpu() -> None:
+    """No fault: trl's own loss, which no CPU takes by itself. Whoever took ours all the same would fail."""
+    CompletionTrainer._is_on_cpu = property(lambda _: False)
+    del completion_trainer.completion_loss
 
 
 def shards_nothing() -> None:

@@ -52,6 +52,18 @@ def test_a_gpu_that_is_lost_says_so_and_nothing_else(nvml: ScriptedNvml) -> None
     assert gpu.read(10.0).error is None
 
 
+def test_the_vitals_are_those_of_all_gpus_and_of_the_hottest_and_fullest(nvml: ScriptedNvml) -> None:
+    nvml.start("clock virtual", "gpu idle=60 ambient=30 resistance=0 used=3000", "gpu idle=40 used=5000 temperature=0")
+    vitals = watch_gpus(2, (), None).vitals()
+    assert (vitals.watts, vitals.celsius, vitals.memory_bytes) == (100, 30, 5000)
+
+
+def test_where_no_gpu_answers_the_vitals_tell_nothing(nvml: ScriptedNvml) -> None:
+    nvml.start("clock virtual", "gpu lost=1")
+    vitals = watch_gpus(1, (), None).vitals()
+    assert (vitals.watts, vitals.celsius, vitals.memory_bytes) == (None, None, None)
+
+
 def energy_of(watch: Watch) -> tuple[float, str | None]:
     usage = watch.usage()
     return sum(usage.joules.values()), usage.energy_note

@@ -26,7 +26,8 @@ from finetune_api.results import TrainResult
 from finetune_trainer import prepare_training
 from finetune_trainer.failures import Overheated, StoppedError
 from finetune_trainer.stopping import STOP
-from finetune_trainer.train import setup, step
+from finetune_trainer.train import learning, setup, step
+from finetune_trainer.train.callbacks import ReportProgress
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.guard import opening, watch
 from finetune_trainer.train.guard.callback import GuardTraining
@@ -67,6 +68,7 @@ def start_card(monkeypatch: pytest.MonkeyPatch, nvml: ScriptedNvml) -> StartCard
         monkeypatch.setattr(opening, "Watch", open_watch)
         # The thread that looks once a second would do so by the machine's clock.
         monkeypatch.setattr(watch, "LOOK_SECONDS", 3600.0)
+        monkeypatch.setattr(learning, "ReportProgress", partial(ReportProgress, clock=time.clock))
         monkeypatch.setattr(setup, "GuardTraining", partial(GuardTraining, clock=time.clock, sleep=time.rest))
         monkeypatch.setattr(Device, "settle", lambda device: time.work(MICRO_BATCH_SECONDS))
         return time
@@ -98,7 +100,7 @@ def test_a_hot_gpu_rests_between_micro_batches_and_the_limit_is_held(
     make_workplace: MakeWorkplace, start_card: StartCard
 ) -> None:
     free = start_card(CARD)
-    train(make_workplace("free"), COOL, epochs=4)
+    unlimited = train(make_workplace("free"), COOL, epochs=4).training
     assert free.seen[0].longest_excess > 60
     throttled, workplace = start_card(CARD), make_workplace("throttled")
     summary = train(workplace, HOT, epochs=4).training
@@ -110,9 +112,11 @@ def test_a_hot_gpu_rests_between_micro_batches_and_the_limit_is_held(
     assert summary.guard is not None
     assert float(summary.guard.throttled_seconds) == pytest.approx(rested, abs=0.1)
     assert summary.guard.highest_temperature_celsius == f"{int(throttled.seen[0].highest)}.0"
+    assert float(summary.tokens_per_second) == pytest.approx(float(unlimited.tokens_per_second), rel=0.02)
+    assert float(summary.mean_watts or "nan") == pytest.approx(float(unlimited.mean_watts or "nan"), rel=0.1)
     told = [event for event in workplace.events if event.get("guard") == "Throttled"]
     assert 0 < told[0]["throttledSeconds"] < told[-1]["throttledSeconds"] <= rested + 0.1
-    assert {"gpuWatts", "gpuCelsius", "gpuUtilization", "gpuJoules"} <= told[-1].keys()
+    assert {"gpuWatts", "gpuCelsius", "gpuUtilization", "gpuMemoryBytes", "gpuJoules"} <= told[-1].keys()
 
 
 def test_the_guard_changes_nothing_that_is_learnt(make_workplace: MakeWorkplace, start_card: StartCard) -> None:

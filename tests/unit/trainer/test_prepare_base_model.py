@@ -169,6 +169,45 @@ def test_without_chat_template_prompt_and_completion_are_plain_text(workplace: W
     assert (result.dataset.train_tokens, result.dataset.trainable_tokens) == (3, 2)
 
 
+PLAIN_ROWS = [
+    {"prompt": "a", "completion": "b"},
+    {"instruction": "a", "input": "b", "output": "c"},
+]
+ENDLESS_TEMPLATE = "{% for message in messages %}<|user|>{{ message.content }}{{ eos_token }}\n{% endfor %}"
+
+
+@pytest.mark.parametrize("row", PLAIN_ROWS)
+@pytest.mark.parametrize(
+    ("configuration", "said"),
+    [
+        ({}, "tokenizer_config.json names no eos_token and there is no chat template"),
+        (
+            {"eos_token": None},
+            "set eos_token there, to the token whose id generation_config.json gives as eos_token_id",
+        ),
+        ({"eos_token": ""}, "the model would never stop"),
+        ({"eos_token": "</stop>"}, "the eos_token '</stop>' of tokenizer_config.json is not one token"),
+        ({"eos_token": "share"}, None),
+        ({"chat_template": ENDLESS_TEMPLATE}, "writes nothing after an answer"),
+        ({"chat_template": ENDLESS_TEMPLATE, "eos_token": "</stop>"}, "is not one token of tokenizer.json"),
+        ({"chat_template": ENDLESS_TEMPLATE, "eos_token": "<|end|>"}, None),
+        ({"chat_template": ENDLESS_TEMPLATE.replace("{{ eos_token }}", "<|end|>")}, None),
+    ],
+)
+def test_a_model_that_could_not_learn_to_stop_is_refused(
+    workplace: Workplace, own_model: Path, row: dict[str, str], configuration: dict[str, Any], said: str | None
+) -> None:
+    write("tokenizer_config.json", json.dumps(configuration).encode())(own_model)
+    workplace.write_rows([row])
+    if said is None:
+        assert prepare_training.run(workplace.prepare_order(validation_fraction="0"), workplace.reporter)
+        return
+    error = refusal(workplace, validation_fraction="0")
+    assert error.reason is Reason.MODEL_INVALID
+    assert error.message.startswith("spec.baseModel.persistentVolumeClaim.path: ")
+    assert said in error.message
+
+
 def test_target_modules_that_do_not_exist_are_refused_with_those_that_do(workplace: Workplace) -> None:
     error = refusal(workplace, lora={"target_modules": ["q_proj", "query", "lm_head", "embed_tokens"]})
     assert error.reason is Reason.ORDER_INVALID

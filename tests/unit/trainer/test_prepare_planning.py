@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -176,6 +177,24 @@ def test_a_cpu_computes_in_the_format_that_it_has_instructions_for(
     monkeypatch.setattr("finetune_trainer.planning.plan.multiplies_bfloat16", multiplies_bfloat16)
     assert plan(workplace.prepare_order()).precision is precision
     assert plan(workplace.prepare_order(gpus=1)).precision is Precision.BFLOAT16
+
+
+@pytest.mark.parametrize(("first", "then"), [(0, 1), (1, 0)])
+def test_a_run_that_is_prepared_again_for_another_kind_of_node_keeps_its_precision(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, first: int, then: int
+) -> None:
+    """Its checkpoints are of it. The CPU here is one without bfloat16, the GPU has it."""
+    monkeypatch.setattr("finetune_trainer.planning.plan.multiplies_bfloat16", lambda: False)
+
+    def prepared(gpus: int, **training: Any) -> Precision:
+        order = workplace.prepare_order(gpus=gpus, training=TRAINING | training)
+        return prepare_training.run(order, workplace.reporter).plan.precision
+
+    before = prepared(first)
+    assert before is (Precision.BFLOAT16 if first else Precision.FLOAT32)
+    assert prepared(then) is before
+    other = next(precision for precision in Precision if precision is not before)
+    assert prepared(then, precision=other) is other, "what the spec says counts"
 
 
 @given(number=st.integers(1, 4096), limit=st.integers(1, 5000))

@@ -57,6 +57,12 @@ def test_without_chat_template_a_token_across_the_seam_does_not_change_the_promp
     assert tokenizer.decode(encoded.tokens) == "The earnings per share"
 
 
+def test_a_completion_without_an_end_is_not_encoded(own_model: Path) -> None:
+    (own_model / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(EncodingError, match="names no end token"):
+        Tokenizer.load(own_model).encode_example(EXAMPLE)
+
+
 def test_saved_truncation_and_padding_are_ignored(own_model: Path) -> None:
     import tokenizers
 

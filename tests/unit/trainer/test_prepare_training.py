@@ -164,7 +164,7 @@ def test_a_cut_answer_is_counted_but_allowed(workplace: Workplace) -> None:
 def test_a_refusal_by_the_chat_template_is_told_by_line(workplace: Workplace, own_model: Path) -> None:
     (own_model / "chat_template.jinja").write_text(
         "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role, please') }}{% endif %}"
-        "{% for message in messages %}<|user|>{{ message['content'] }}{% endfor %}"
+        "{% for message in messages %}<|user|>{{ message['content'] }}<|end|>{% endfor %}"
     )
     turns = [{"role": role, "content": "a"} for role in ("system", "user", "assistant")]
     workplace.write_rows([{"messages": turns[1:]}, {"messages": turns}])

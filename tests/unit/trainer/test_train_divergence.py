@@ -198,6 +198,26 @@ def test_what_does_not_get_better_fails_and_leaves_no_adapter(
     assert checkpoints(workplace)[-1] == 4
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_an_adapter_with_a_weight_that_is_not_finite_is_not_kept(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    """The last step's loss was finite; what its update made of one weight, no later loss tells."""
+    original = CompletionTrainer.log
+
+    def log(trainer: CompletionTrainer, *args: Any, **kwargs: Any) -> None:
+        original(trainer, *args, **kwargs)
+        if trainer.state.global_step == trainer.state.max_steps:
+            weight = next(weight for weight in trainer.model.parameters() if weight.requires_grad)
+            weight.data[0, 0] = value
+
+    monkeypatch.setattr(CompletionTrainer, "log", log)
+    with pytest.raises(NonFiniteLoss, match=r"the adapter's weight .*lora_A.* is not finite: lower spec") as caught:
+        trained(workplace, export={"merged": True})
+    assert caught.value.exit_code is ExitCode.NON_FINITE_LOSS
+    assert not (workplace.directory / "train").exists()
+
+
 def test_a_training_of_nothing_but_bad_steps_leaves_no_adapter(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

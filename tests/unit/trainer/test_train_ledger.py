@@ -122,6 +122,33 @@ def test_mean_watts_are_those_of_learning_not_of_loading(tmp_path: Path) -> None
     assert ledger.mean_watts == 300.0
 
 
+def test_speed_and_power_are_those_of_work_and_not_of_rests(tmp_path: Path) -> None:
+    """A rest before the training, and one of 30 s at 50 W in it."""
+    usage = drawn(1000.0, rested_seconds=5.0, rested_joules=250.0)
+    with Ledger(tmp_path) as ledger:
+        ledger.measure(lambda: usage, lambda: 1)
+        ledger.training_begins()
+        usage = drawn(6500.0, rested_seconds=35.0, rested_joules=1750.0)
+        ledger.learnt(200, 40.0)
+    assert (ledger.tokens_per_second, ledger.mean_watts) == (20.0, 400.0)
+    assert ledger.guard_report().throttled_seconds == "35.0"
+
+
+def test_a_training_that_begins_again_after_a_rollback_keeps_what_it_had_learnt(tmp_path: Path) -> None:
+    """Of 1,600 J, 600 J were drawn while the model was loaded once more."""
+    usage = drawn(0.0)
+    with Ledger(tmp_path) as ledger:
+        ledger.measure(lambda: usage, lambda: 1)
+        ledger.training_begins()
+        usage = drawn(500.0, rested_seconds=1.0)
+        ledger.learnt(100, 6.0)
+        usage = drawn(1100.0, rested_seconds=1.0)
+        ledger.training_begins()
+        usage = drawn(1600.0, rested_seconds=2.0)
+        ledger.learnt(200, 12.0)
+    assert (ledger.tokens_per_second, ledger.mean_watts) == (20.0, 100.0)
+
+
 def test_what_the_guard_took_is_that_of_all_attempts(tmp_path: Path) -> None:
     first = drawn(1.0, rested_seconds=60.0, is_paused=True, highest_celsius=84.0, highest_mean_watts=300.0)
     attempt(tmp_path, 100, 10, first, error=Overheated("paused"))

@@ -14,13 +14,21 @@ from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, pre
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
+from finetune_api.quantization import Quantization
 from finetune_api.results import Failure, parse_result
 from finetune_trainer import prepare_training
 from finetune_trainer.failures import MemoryExhausted, UserError
 from finetune_trainer.train import step
 from finetune_trainer.train.completion_trainer import CompletionTrainer
 from finetune_trainer.train.devices import Device
-from finetune_trainer.train.memory import is_out_of_memory, loading_fits
+from finetune_trainer.train.memory import (
+    is_out_of_memory,
+    learning_fits,
+    learning_remedies,
+    loading_fits,
+    loading_remedies,
+)
+from finetune_trainer.train.portions import Portions, portions_for
 
 EXACT: dict[str, Any] = TRAINING | {"precision": "float32"}
 NO_DROPOUT = {"dropout": "0"}
@@ -93,9 +101,46 @@ def test_a_model_that_does_not_fit_is_told_with_whose_memory_it_was(
     device: str, error: Exception, reason: Reason
 ) -> None:
     """Weights go through the pod's memory on their way to the GPU."""
-    with pytest.raises(UserError) as caught, loading_fits(Device(device)):
+    with pytest.raises(UserError) as caught, loading_fits(Device(device), loading_remedies(Quantization.NONE)):
         raise error
     assert caught.value.reason is reason
+
+
+NF4_REMEDY = "set spec.quantization: nf4"
+
+
+@pytest.mark.parametrize(
+    ("quantization", "is_offered"), [(Quantization.NONE, True), (Quantization.INT8, True), (Quantization.NF4, False)]
+)
+def test_smaller_weights_are_a_remedy_only_where_there_are_smaller_ones(
+    quantization: Quantization, is_offered: bool
+) -> None:
+    for remedies in (loading_remedies(quantization), learning_remedies(quantization, 100)):
+        assert (NF4_REMEDY in remedies.told(is_gpu=True)) is is_offered
+        assert "use GPUs with more memory" in remedies.told(is_gpu=True)
+        assert NF4_REMEDY not in remedies.told(is_gpu=False)
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "whose"),
+    [
+        ("cuda:0", GPU_ERROR, "the GPU's memory: lower spec.training.sequenceLength (the longest example takes 77"),
+        ("cuda:0", CPU_ERROR, "the pod's memory: raise spec.resources.memory"),
+        ("cpu", CPU_ERROR, "the pod's memory: raise spec.resources.memory"),
+    ],
+)
+def test_the_end_of_the_ladder_is_out_of_memory_for_good(
+    tmp_path: Path, device: str, error: Exception, whose: str
+) -> None:
+    smallest = Portions(micro_batch_size=1, accumulation=8, activation_checkpointing=True)
+    with (
+        pytest.raises(UserError) as caught,
+        learning_fits(Device(device), smallest, 77, Quantization.NF4, tmp_path),
+    ):
+        raise error
+    assert (caught.value.reason, caught.value.exit_code) == (Reason.OUT_OF_MEMORY, ExitCode.USER)
+    assert f"not even one example at a time fits into {whose}" in caught.value.message
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +189,40 @@ def test_portions_change_no_loss(
     assert losses(workplace) == pytest.approx(undisturbed, abs=1e-5)
 
 
+KILLED_FOR_MEMORY = """
+import os, signal
+from finetune_trainer.train.completion_trainer import CompletionTrainer
+
+original = CompletionTrainer.training_step
+
+def training_step(trainer, *args, **kwargs):
+    if trainer.state.global_step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(trainer, *args, **kwargs)
+
+CompletionTrainer.training_step = training_step
+"""
+"""In the sixth step, as the kernel does it."""
+
+
+def test_a_kill_for_the_pods_memory_keeps_the_micro_batch(
+    workplace: Workplace, tmp_path: Path, undisturbed: list[float]
+) -> None:
+    """Exit code 137 says that the pod's memory is too small, and not that a micro-batch is too large."""
+    order: dict[str, Any] = {"training": EXACT, "lora": NO_DROPOUT}
+    prepared = prepare_training.run(workplace.prepare_order(**order), workplace.reporter)
+    planned = portions_for(workplace.train_order(**order).training, prepared.plan, checkpoints_folder(workplace))
+    with start(workplace, tmp_path / "log", before=KILLED_FOR_MEMORY, **order) as process:
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (checkpoints_folder(workplace) / "fit.json").exists()
+    step.run(workplace.train_order(**order), workplace.reporter)
+    assert "training on from step 4" in stages(workplace)
+    after = portions_for(workplace.train_order(**order).training, prepared.plan, checkpoints_folder(workplace))
+    assert after == planned
+    assert losses(workplace) == pytest.approx(undisturbed, abs=1e-5)
+
+
 def test_packed_rows_get_shorter_when_nothing_else_is_left_and_the_training_starts_anew(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,7 +249,7 @@ def test_when_nothing_is_left_to_try_the_user_is_told_what_to_change(
     exhausted(workplace, training=pinned)
     with pytest.raises(UserError, match="not even one example at a time fits") as caught:
         step.run(workplace.train_order(training=pinned), workplace.reporter)
-    assert caught.value.reason is Reason.HOST_MEMORY_EXCEEDED
+    assert caught.value.reason is Reason.OUT_OF_MEMORY
     assert "raise spec.resources.memory" in caught.value.message
 
 

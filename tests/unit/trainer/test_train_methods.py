@@ -111,8 +111,15 @@ def test_flash_attention_on_the_cpu_names_the_field_and_the_remedy(workplace: Wo
     assert caught.value.reason is Reason.ORDER_INVALID
 
 
-def test_a_tokenizer_without_padding_and_end_tokens_serves(workplace: Workplace, own_model: Any) -> None:
+def test_without_a_padding_token_rows_are_filled_with_another_and_the_losses_stay_the_same(
+    make_workplace: MakeWorkplace, own_model: Any
+) -> None:
+    """The chat template writes the end, whatever tokenizer_config.json names."""
+    named, unnamed = make_workplace("named"), make_workplace("unnamed")
     path = own_model / "tokenizer_config.json"
     kept = {name: value for name, value in json.loads(path.read_text()).items() if not name.endswith("_token")}
     path.write_text(json.dumps(kept))
-    assert trained(workplace).training.steps == 10
+    unnamed.model = own_model
+    trained(named)
+    trained(unnamed)
+    assert losses(unnamed) == pytest.approx(losses(named), abs=1e-5)

@@ -21,9 +21,9 @@ from interruptions import (
     stopped,
 )
 from safetensors.torch import load_file, save_file
-from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, trained
+from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, prepared_with, trained
 
-from finetune_api.quantization import Method, Quantization
+from finetune_api.quantization import Method, Precision, Quantization
 from finetune_api.results import TrainResult
 from finetune_trainer import prepare_training
 from finetune_trainer.failures import UserError
@@ -79,17 +79,19 @@ def test_a_resumed_training_takes_the_same_steps(
     assert resumed.training.validation_loss_before == expected.training.validation_loss_before
 
 
+@pytest.mark.parametrize("steps", [5, 6])
 def test_a_stop_between_two_micro_batches_drops_them_and_draws_the_same_dropout_again(
-    make_workplace: MakeWorkplace,
+    make_workplace: MakeWorkplace, steps: int
 ) -> None:
     """A step of a large model takes longer than a pod's grace period."""
     small = TRAINING | {"micro_batch_size": 2}
     whole, interrupted = make_workplace("whole"), make_workplace("interrupted")
     trained(whole, training=small, lora=DROPOUT)
     prepare_training.run(interrupted.prepare_order(training=small, lora=DROPOUT), interrupted.reporter)
-    # Asked for while step 6 is reported: the first micro-batch of step 7 is still computed, the other three are not.
-    error = stopped(interrupted, at=6, training=small, lora=DROPOUT)
-    assert "after step 6 of 10" in error.message
+    # Asked for while a step is reported: the next one's first micro-batch is still computed, the other three are not.
+    # After step 5 that is the first of an epoch.
+    error = stopped(interrupted, at=steps, training=small, lora=DROPOUT)
+    assert f"after step {steps} of 10" in error.message
     step.run(interrupted.train_order(training=small, lora=DROPOUT), interrupted.reporter)
     assert losses(interrupted) == pytest.approx(losses(whole), abs=1e-6)
 
@@ -219,6 +221,16 @@ def test_a_checkpoint_of_another_base_model_is_not_gone_on_from(workplace: Workp
     prepare_training.run(workplace.prepare_order(), workplace.reporter)
     step.run(workplace.train_order(), workplace.reporter)
     assert workplace.problems[0].startswith("checkpoint-6 is another training's (its dataset, base model or settings")
+    assert not [stage for stage in stages(workplace) if stage.startswith("training on from")]
+
+
+def test_a_checkpoint_of_another_precision_is_not_gone_on_from(workplace: Workplace) -> None:
+    prepared_with(workplace, {"precision": Precision.BFLOAT16})
+    stopped(workplace)
+    shutil.rmtree(workplace.directory / "prepare")
+    prepared_with(workplace, {"precision": Precision.FLOAT32})
+    step.run(workplace.train_order(), workplace.reporter)
+    assert workplace.problems[0].startswith("checkpoint-6 is another training's")
     assert not [stage for stage in stages(workplace) if stage.startswith("training on from")]
 
 

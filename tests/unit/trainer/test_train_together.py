@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import team_faults
 from interruptions import checkpoints, checkpoints_folder, manifest
-from teams import Ended, prepared, result_in, train_as_team
+from teams import Ended, Fault, nothing, prepared, result_in, train_as_team
 from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, trained
 
 from finetune_api.exit_codes import ExitCode
 from finetune_api.guard import Guard, GuardAction
 from finetune_api.quantization import Method, Quantization, Sharding
 from finetune_api.results import TrainResult
+from finetune_trainer.train.completion_trainer import CompletionTrainer
 
 ROWS = 41
 """Four are held out; of an epoch's 37 the last step has five, which two processes cannot share evenly."""
@@ -50,9 +51,11 @@ def workplace(make_workplace: MakeWorkplace) -> Workplace:
     return place
 
 
-def learnt_together(workplace: Workplace, folder: Path) -> TrainResult:
+def learnt_together(
+    workplace: Workplace, folder: Path, fault: Fault = nothing, order: dict[str, Any] = EXACT
+) -> TrainResult:
     """Goes on to the end."""
-    ended = train_as_team(workplace, folder, **EXACT)
+    ended = train_as_team(workplace, folder, fault, **order)
     assert ended.exit_codes == [0, 0]
     result = ended.words[0].result
     assert isinstance(result, TrainResult)
@@ -74,6 +77,47 @@ def test_two_processes_learn_what_one_learns(
     alone = of_one(quantization)
     assert losses(workplace) == pytest.approx(losses(alone), abs=tolerance)
     assert float(result.training.validation_loss or "nan") == pytest.approx(validation_loss(alone), abs=2e-4)
+
+
+@pytest.mark.parametrize("sharding", [Sharding.DDP, Sharding.FSDP])
+def test_two_processes_learn_with_the_loss_of_a_gpu_what_one_learns(
+    workplace: Workplace, tmp_path: Path, of_one: Callable[[Quantization], Workplace], sharding: Sharding
+) -> None:
+    """With two GPUs trl's own loss meets our sharing of rows, and weights that are wrapped or in parts."""
+    prepared(workplace, {"sharding": sharding}, **EXACT)
+    learnt_together(workplace, tmp_path / "words", team_faults.takes_the_loss_as_on_a_gpu)
+    assert losses(workplace) == pytest.approx(losses(of_one(Quantization.NONE)), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "order", [{}, {"packing": True, "sequence_length": 256, "micro_batch_size": 1}], ids=["rows", "packed"]
+)
+def test_one_process_learns_the_same_with_the_loss_of_a_gpu(
+    make_workplace: MakeWorkplace, monkeypatch: pytest.MonkeyPatch, order: dict[str, Any]
+) -> None:
+    changes = EXACT | {"training": EXACT["training"] | order}
+    ours, of_trl = make_workplace("ours"), make_workplace("trl")
+    trained(ours, **changes)
+    monkeypatch.setattr(CompletionTrainer, "_is_on_cpu", False)
+    trained(of_trl, **changes)
+    assert losses(of_trl) == pytest.approx(losses(ours), rel=1e-5)
+    assert losses(of_trl) != losses(ours), "they are taken in two ways, which round differently"
+
+
+def test_a_training_of_two_that_was_stopped_draws_the_same_dropout_again(
+    make_workplace: MakeWorkplace, tmp_path: Path
+) -> None:
+    """Each process draws its own: both random states come back with the checkpoint."""
+    order = EXACT | {"lora": {"dropout": "0.1"}}
+    whole, interrupted = make_workplace("whole"), make_workplace("interrupted")
+    for place in (whole, interrupted):
+        place.write_rows(eps_rows(ROWS))
+        prepared(place, **order)
+    learnt_together(whole, tmp_path / "words", order=order)
+    ended = train_as_team(interrupted, tmp_path / "last words", team_faults.is_told_to_stop, **order)
+    assert ended.exit_codes == [ExitCode.STOPPED, ExitCode.STOPPED]
+    learnt_together(interrupted, tmp_path / "next", order=order)
+    assert losses(interrupted) == pytest.approx(losses(whole), abs=1e-6)
 
 
 def test_a_model_that_is_kept_in_parts_is_merged_whole(workplace: Workplace, tmp_path: Path) -> None:

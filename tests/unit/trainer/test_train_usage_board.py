@@ -9,14 +9,15 @@ from torch.distributed import TCPStore
 from finetune_trainer.train.usage import Usage
 from finetune_trainer.train.usage_board import UsageBoard, together
 
-FIRST = Usage({"GPU-a": 100.0}, product="NVIDIA L40S", rested_seconds=3.0, highest_celsius=70.0)
-SECOND = Usage({"GPU-b": 50.0}, rested_seconds=3.0, highest_celsius=80.0, highest_mean_watts=200.0)
+FIRST = Usage({"GPU-a": 100.0}, product="NVIDIA L40S", rested_seconds=3.0, rested_joules=9.0, highest_celsius=70.0)
+SECOND = Usage({"GPU-b": 50.0}, rested_seconds=3.0, rested_joules=6.0, highest_celsius=80.0, highest_mean_watts=200.0)
 
 
 def test_energies_are_added_and_the_highest_counts() -> None:
     both = together(FIRST, [SECOND])
     assert both.joules == {"GPU-a": 100.0, "GPU-b": 50.0}
     assert (both.product, both.energy_note, both.rested_seconds) == ("NVIDIA L40S", None, 3.0)
+    assert both.rested_joules == 15.0
     assert (both.highest_celsius, both.highest_mean_watts) == (80.0, 200.0)
 
 

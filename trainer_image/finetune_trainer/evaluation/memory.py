@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from finetune_trainer.train.memory import EVALUATION, too_large
+from finetune_trainer.train.memory import ANSWERING, too_large
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -19,7 +19,7 @@ def in_portions_that_fit(compute: Callable[[Sequence[Item]], list[Value]], items
         return compute(items)
     except torch.OutOfMemoryError as error:
         if len(items) == 1:
-            raise too_large(True, "not even one example at a time fits", EVALUATION) from error
+            raise too_large(True, ANSWERING) from error
     # Outside of the except block, for the error's traceback keeps the failed batch's tensors alive.
     torch.cuda.empty_cache()
     middle = len(items) // 2

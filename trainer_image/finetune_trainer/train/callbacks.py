@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,9 +23,10 @@ class ReportProgress(TrainerCallback):  # type: ignore[misc]
     """Says how far the training is, and writes down what it took so far whenever it says so. One for the process,
     since a training that is rolled back begins several times in it."""
 
-    def __init__(self, reporter: Reporter, ledger: Ledger) -> None:
+    def __init__(self, reporter: Reporter, ledger: Ledger, clock: Callable[[], float] = time.monotonic) -> None:
         self._reporter = reporter
         self._ledger = ledger
+        self._clock = clock
         self._began = 0.0
         self._tokens_before = 0
         self._seconds_done = 0.0
@@ -33,7 +35,7 @@ class ReportProgress(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._began = time.monotonic() - self._seconds_done
+        self._began = self._clock() - self._seconds_done
         self._tokens_before = int(state.num_input_tokens_seen) - self._tokens_done
         self._ledger.training_begins()
         self._reporter.progress(state.global_step, state.max_steps)
@@ -42,14 +44,14 @@ class ReportProgress(TrainerCallback):  # type: ignore[misc]
         entry = step_loss(kwargs["logs"], state.global_step)
         if entry is None:
             return
-        self._seconds_done = time.monotonic() - self._began
+        self._seconds_done = self._clock() - self._began
         self._tokens_done = int(state.num_input_tokens_seen) - self._tokens_before
         self._ledger.learnt(self._tokens_done, self._seconds_done)
         reported = self._reporter.progress(
             state.global_step,
             state.max_steps,
             loss=entry.loss,
-            tokens_per_second=self._tokens_done / self._seconds_done,
+            tokens_per_second=self._tokens_done / self._seconds_done if self._seconds_done else None,
         )
         if reported:
             self._ledger.write()

@@ -43,7 +43,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> Any:
         """On a GPU trl's fused loss; on a CPU that one scores the prompt's tokens too, in small tiles, and takes
         longer than all layers together (7.5 s against 3.8 s a step of 8 x 93 tokens, SmolLM2-135M)."""
-        if return_outputs or self.aux_loss_enabled or self.args.device.type != "cpu":
+        if return_outputs or self.aux_loss_enabled or not self._is_on_cpu:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         total, tokens = completion_loss(model, inputs)
         if num_items_in_batch is None:
@@ -51,12 +51,22 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         # The tokens are those of all processes, over which the gradients are averaged.
         return total * self._team.size / num_items_in_batch
 
+    @property
+    def _is_on_cpu(self) -> bool:
+        return bool(self.args.device.type == "cpu")
+
     def _get_dataloader(self, dataset: Dataset, description: str, *args: Any, **kwargs: Any) -> DataLoader:
-        """accelerate fills up the last batches with rows that were learnt from already; one process does not."""
         if self._team.is_alone:
-            return super()._get_dataloader(dataset, description, *args, **kwargs)
+            loader = super()._get_dataloader(dataset, description, *args, **kwargs)
+        else:
+            loader = self._shared_loader(dataset, description, kwargs.get("is_training", False))
+        # At an epoch's start a loader draws a seed: by itself from dropout's numbers, and once more after a resume.
+        loader.base_dataloader.generator = torch.Generator()
+        return loader
+
+    def _shared_loader(self, dataset: Dataset, description: str, is_training: bool) -> DataLoader:
+        """accelerate fills up the last batches with rows that were learnt from already; one process does not."""
         rows = self._remove_unused_columns(dataset, description)
-        is_training = kwargs.get("is_training", False)
         share = self._share(self.args.gradient_accumulation_steps if is_training else 1)
         batches = shuffled(rows, share, self.args.seed) if is_training else in_order(rows, share)
         loader = DataLoader(

@@ -10,7 +10,7 @@ from finetune_trainer.train.assignment import Assignment
 from finetune_trainer.train.examples import examples_of
 from finetune_trainer.train.learning import Learnt
 from finetune_trainer.train.memory import MERGING, loading_fits
-from finetune_trainer.train.merging import LARGEST_RELATIVE_DIFFERENCE, Difference, Ingredients, logits_of, write_merged
+from finetune_trainer.train.merging import LARGEST_SHARE, Difference, Ingredients, reference_of, write_merged
 from finetune_trainer.train.model_card import CARD_FILE, merged_card
 from finetune_trainer.train.tokens import Tokens
 
@@ -40,7 +40,7 @@ def help_with_export(assignment: Assignment, learnt: Learnt) -> None:
     """What the other processes do while the first one exports: without their parts of a sharded base model it computes
     no logits."""
     if assignment.order.export.merged and assignment.is_sharded:
-        logits_of(learnt.model, _probes(assignment))
+        reference_of(learnt.model, _probes(assignment))
 
 
 def _probes(assignment: Assignment) -> Tokens:
@@ -51,6 +51,6 @@ def _probes(assignment: Assignment) -> Tokens:
 def _too_different(difference: Difference) -> str:
     return (
         f"the merged model is not kept: its logits differ from those of base model and adapter by up to "
-        f"{difference.largest:.3f}, more than {LARGEST_RELATIVE_DIFFERENCE} of their standard deviation "
-        f"({difference.spread:.3f}); use the adapter beside the base model"
+        f"{difference.largest:.3f}, more than {difference.limit:.3f}, which is {LARGEST_SHARE} of what the adapter "
+        f"changes ({difference.changed:.3f}) and what rounding may cost; use the adapter beside the base model"
     )

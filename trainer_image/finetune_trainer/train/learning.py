@@ -19,7 +19,7 @@ from finetune_trainer.train.completion_trainer import CompletionTrainer, step_lo
 from finetune_trainer.train.early_stopping import best_step
 from finetune_trainer.train.ledger import Ledger
 from finetune_trainer.train.loss_watch import StepLoss, Verdict
-from finetune_trainer.train.memory import learning_fits, loading_fits, release_memory
+from finetune_trainer.train.memory import learning_fits, loading_fits, loading_remedies, release_memory
 from finetune_trainer.train.setup import Setup, set_up
 from finetune_trainer.train.validation import Validation
 
@@ -74,12 +74,13 @@ def learn(assignment: Assignment, ledger: Ledger, reporter: Reporter) -> Learnt:
 
 def _go_on(assignment: Assignment, progress: ReportProgress, reporter: Reporter) -> Learnt | Divergence:
     checkpoints, device = assignment.checkpoints, assignment.device
+    quantization = assignment.prepared.plan.quantization
     last = checkpoints.last()
     release_memory(device)
-    with STOP.at_once(checkpoints.what_is_kept()), loading_fits(device):
+    with STOP.at_once(checkpoints.what_is_kept()), loading_fits(device, loading_remedies(quantization)):
         reporter.stage("loading the base model")
         setup = set_up(assignment, last, progress, reporter)
-    with learning_fits(device, assignment.portions, assignment.longest, checkpoints.folder):
+    with learning_fits(device, assignment.portions, assignment.longest, quantization, checkpoints.folder):
         return _train(setup, last, assignment, reporter)
 
 

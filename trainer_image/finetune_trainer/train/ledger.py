@@ -50,6 +50,9 @@ class Attempt(BaseModel):
     """Why these joules are not the attempt's energy, when they are not."""
     training_joules: float | None = None
     """Of `training_seconds`."""
+    training_rested_seconds: float = 0.0
+    training_rested_joules: float = 0.0
+    """What the guard took of them, and what the GPUs drew in that time."""
     gpu_product: str | None = None
     peak_memory_bytes: int = 0
     rested_seconds: float = 0.0
@@ -60,6 +63,14 @@ class Attempt(BaseModel):
     @property
     def joules(self) -> float:
         return sum(self.energy_joules.values())
+
+    @property
+    def working_seconds(self) -> float:
+        return self.training_seconds - self.training_rested_seconds
+
+    @property
+    def working_joules(self) -> float:
+        return (self.training_joules or 0.0) - self.training_rested_joules
 
     def take(self, usage: Usage) -> None:
         self.energy_joules = dict(usage.joules)
@@ -92,7 +103,8 @@ class Ledger:
         self._current = Attempt(started=utc_now())
         self._usage: Callable[[], Usage] = Usage
         self._peak_memory: Callable[[], int] = lambda: 0
-        self._joules_before_training: float | None = None
+        self._before_training: Usage | None = None
+        self._learnt_before = self._current
 
     def __enter__(self) -> Self:
         return self
@@ -114,8 +126,9 @@ class Ledger:
         self._peak_memory = peak_memory
 
     def training_begins(self) -> None:
-        """What is drawn from here on is drawn for learning; what was drawn before, for loading."""
-        self._joules_before_training = sum(self._usage().joules.values())
+        """What is used from here on is used for learning; what was used before, for loading. After a rollback it
+        begins again."""
+        self._before_training, self._learnt_before = self._usage(), self._current.model_copy()
 
     def training_ends(self, agree: Callable[[float], float] = float) -> None:
         """The peak is that of learning: what writing and merging take tells the next plan nothing. `agree` gives the
@@ -128,8 +141,16 @@ class Ledger:
         usage = self._usage()
         self._current.tokens = tokens
         self._current.training_seconds = training_seconds
-        if usage.energy_note is None and usage.joules and self._joules_before_training is not None:
-            self._current.training_joules = sum(usage.joules.values()) - self._joules_before_training
+        before, done = self._before_training, self._learnt_before
+        if before is None:
+            return
+        rested = usage.rested_seconds - before.rested_seconds
+        self._current.training_rested_seconds = done.training_rested_seconds + rested
+        if usage.energy_note is None and usage.joules:
+            joules = sum(usage.joules.values()) - sum(before.joules.values())
+            self._current.training_joules = (done.training_joules or 0.0) + joules
+            rested_joules = usage.rested_joules - before.rested_joules
+            self._current.training_rested_joules = done.training_rested_joules + rested_joules
 
     def write(self) -> None:
         """Durably, so that an attempt that is killed counts with what it had used by then."""
@@ -152,8 +173,9 @@ class Ledger:
 
     @property
     def tokens_per_second(self) -> float:
-        seconds = sum(attempt.training_seconds for attempt in self._attempts)
-        return sum(attempt.tokens for attempt in self._attempts) / seconds if seconds else 0.0
+        """While it learnt, without rests of the guard: a plan for other limits learns from this."""
+        seconds = sum(attempt.working_seconds for attempt in self._attempts)
+        return sum(attempt.tokens for attempt in self._attempts) / seconds if seconds > 0 else 0.0
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -186,10 +208,10 @@ class Ledger:
 
     @property
     def mean_watts(self) -> float | None:
-        """Of all GPUs together while they trained, rests of the guard included; None where it was not measured."""
+        """Of all GPUs together while they trained, without rests of the guard; None where it was not measured."""
         measured = [attempt for attempt in self._attempts if attempt.training_joules is not None]
-        seconds = sum(attempt.training_seconds for attempt in measured)
-        return sum(attempt.training_joules or 0.0 for attempt in measured) / seconds if seconds else None
+        seconds = sum(attempt.working_seconds for attempt in measured)
+        return sum(attempt.working_joules for attempt in measured) / seconds if seconds > 0 else None
 
     @property
     def gpu_product(self) -> str | None:

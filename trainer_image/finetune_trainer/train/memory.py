@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from finetune_api.conditions import Reason
+from finetune_api.quantization import Quantization
 from finetune_trainer.failures import InfrastructureError, MemoryExhausted, UserError
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.portions import Portions, next_smaller, remember
@@ -26,17 +27,17 @@ class Remedies:
     gpu: str
     cpu: str
     what: str = "the base model alone does not fit"
-    """Where no portions would help."""
+
+    def told(self, is_gpu: bool) -> str:
+        owner, fields = ("GPU", self.gpu) if is_gpu else ("pod", self.cpu)
+        return f"{self.what} into the {owner}'s memory: {fields}"
 
 
-TRAINING = Remedies(
-    gpu="set spec.quantization: nf4, lower spec.training.sequenceLength, or use a GPU with more memory",
-    cpu="raise spec.resources.memory, or lower spec.training.sequenceLength",
-)
 EVALUATION = Remedies(
     gpu="use a GPU with more memory, shorten the suite's examples, or evaluate a quantized model",
     cpu="raise spec.resources.memory",
 )
+ANSWERING = replace(EVALUATION, what="not even one example at a time fits")
 MERGING = Remedies(
     gpu="use a GPU with more memory, and only the merge is done anew; or leave spec.export.merged out",
     cpu="raise spec.resources.memory, and only the merge is done anew; or leave spec.export.merged out",
@@ -44,21 +45,46 @@ MERGING = Remedies(
 )
 
 
+def loading_remedies(quantization: Quantization) -> Remedies:
+    """Where the base model to train does not fit in the form that it was planned in."""
+    return Remedies(
+        gpu=f"{_smaller_weights(quantization)}use GPUs with more memory",
+        cpu="raise spec.resources.memory",
+    )
+
+
+def learning_remedies(quantization: Quantization, longest: int) -> Remedies:
+    """Where the smallest portions do not fit; the longest example has so many tokens."""
+    shorter = f"lower spec.training.sequenceLength (the longest example takes {longest} tokens)"
+    return Remedies(
+        gpu=f"{shorter}, or {_smaller_weights(quantization)}use GPUs with more memory",
+        cpu=f"raise spec.resources.memory, or {shorter}",
+        what="not even one example at a time fits",
+    )
+
+
+def _smaller_weights(quantization: Quantization) -> str:
+    return "" if quantization is Quantization.NF4 else "set spec.quantization: nf4, or "
+
+
 @contextmanager
-def loading_fits(device: Device, remedies: Remedies = TRAINING) -> Iterator[None]:
+def loading_fits(device: Device, remedies: Remedies) -> Iterator[None]:
     """While a model is loaded, or merged: smaller portions would not help."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise too_large(_is_of_gpu(error, device), remedies.what, remedies) from error
+            raise too_large(_is_of_gpu(error, device), remedies) from error
         _raise_device_failure(error)
         raise
 
 
 @contextmanager
-def learning_fits(device: Device, portions: Portions, longest: int, folder: Path) -> Iterator[None]:
-    """While the model learns: remembers smaller portions for the next attempt. `longest` is the longest example."""
+def learning_fits(
+    device: Device, portions: Portions, longest: int, quantization: Quantization, folder: Path
+) -> Iterator[None]:
+    """While the model learns: remembers smaller portions for the next attempt. `longest` is the longest example.
+    UserError (OutOfMemory) where there are none: another attempt would end the same."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -67,7 +93,8 @@ def learning_fits(device: Device, portions: Portions, longest: int, folder: Path
             raise
         smaller = next_smaller(portions, longest)
         if smaller is None:
-            raise too_large(_is_of_gpu(error, device), "not even one example at a time fits", TRAINING) from error
+            is_gpu = _is_of_gpu(error, device)
+            raise UserError(Reason.OUT_OF_MEMORY, learning_remedies(quantization, longest).told(is_gpu)) from error
         remember(smaller, folder)
         raise MemoryExhausted(_what_follows(portions, smaller)) from error
 
@@ -108,10 +135,9 @@ def _is_of_gpu(error: BaseException, device: Device) -> bool:
     return device.is_gpu and not isinstance(error, MemoryError) and _CPU_WORDS not in str(error)
 
 
-def too_large(is_gpu: bool, what: str, remedies: Remedies) -> UserError:
-    if is_gpu:
-        return UserError(Reason.INSUFFICIENT_GPU_MEMORY, f"{what} into the GPU's memory: {remedies.gpu}")
-    return UserError(Reason.HOST_MEMORY_EXCEEDED, f"{what} into the pod's memory: {remedies.cpu}")
+def too_large(is_gpu: bool, remedies: Remedies) -> UserError:
+    """What no portions would help."""
+    return UserError(Reason.INSUFFICIENT_GPU_MEMORY if is_gpu else Reason.HOST_MEMORY_EXCEEDED, remedies.told(is_gpu))
 
 
 def _raise_device_failure(error: BaseException) -> None:

@@ -21,29 +21,50 @@ from finetune_trainer.train.devices import Device
 from finetune_trainer.train.model import load_base_model
 from finetune_trainer.train.tokens import Tokens
 
-LARGEST_RELATIVE_DIFFERENCE = 0.5
-"""Of the logits' standard deviation. Rounding to bfloat16 costs a tenth of that; an adapter that is merged twice, not
-at all or into other weights costs several times as much."""
+LARGEST_SHARE = 0.25
+"""Of what the adapter changes. A base that it is not merged into at all is off by all of it, and so is one that it is
+merged into twice."""
+_ROUNDING = 2**-7
+"""Of the largest logit: bfloat16 keeps eight bits of one, and both models round theirs."""
 _PROBES = 8
 _PROBE_TOKENS = 512
 _PROBE_POSITIONS = 64
-"""The last of each probe: 8 x 64 logits of 128,256 tokens are 260 MB."""
+"""The last of each probe: 8 x 64 logits of 128,256 tokens are 260 MB, and two models' are compared."""
 _ROOM = 1.5
 """Quantized and dequantized weights exist side by side for a moment."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two models' logits are apart on the same tokens."""
+    """How far the merged model's logits are from those of base and adapter, on the same tokens."""
 
     largest: float
-    spread: float
-    """Standard deviation of the reference's logits."""
+    changed: float
+    """How far the adapter moves the base model's logits, at most."""
+    largest_logit: float
+    """Of base and adapter, its sign left out."""
+
+    @property
+    def limit(self) -> float:
+        return LARGEST_SHARE * self.changed + _ROUNDING * self.largest_logit
 
     @property
     def is_acceptable(self) -> bool:
         """False for NaN, too."""
-        return self.largest <= LARGEST_RELATIVE_DIFFERENCE * self.spread
+        return self.largest <= self.limit
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the merged model is held against."""
+
+    logits: torch.Tensor
+    """Of base and adapter, shape (positions, vocabulary)."""
+    changed: float
+    """How far they are from the base model's, at most."""
+
+    def difference(self, merged: torch.Tensor) -> Difference:
+        return Difference(_apart(self.logits, merged), self.changed, float(self.logits.abs().max()))
 
 
 @dataclass(frozen=True)
@@ -57,16 +78,23 @@ class Ingredients:
 
 
 def write_merged(
-    ingredients: Ingredients, trained: torch.nn.Module, probes: Tokens, folder: Path, reporter: Reporter
+    ingredients: Ingredients, trained: PeftModel, probes: Tokens, folder: Path, reporter: Reporter
 ) -> Difference:
     """Into `folder`, in bfloat16. The trained model, which has the adapter attached, is given up for its memory."""
     reporter.stage("merging the adapter")
-    reference = logits_of(trained, probes)
+    reference = reference_of(trained, probes)
     release(trained)
     device = _device(ingredients)
     _save(_merge(ingredients, device), ingredients.base, folder)
     reporter.stage("checking the merged model")
-    return _difference(reference, _reread_logits(folder, ingredients.plan, device, probes))
+    return reference.difference(_reread_logits(folder, ingredients.plan, device, probes))
+
+
+def reference_of(trained: PeftModel, probes: Tokens) -> Reference:
+    """With the adapter and without it. A model that is kept in parts needs all its processes to compute this."""
+    tuned = logits_of(trained, probes)
+    with trained.disable_adapter():
+        return Reference(tuned, _apart(tuned, logits_of(trained, probes)))
 
 
 def logits_of(model: torch.nn.Module, probes: Tokens) -> torch.Tensor:
@@ -135,5 +163,5 @@ def _reread_logits(folder: Path, plan: TrainingPlan, device: Device, probes: Tok
     return logits
 
 
-def _difference(reference: torch.Tensor, merged: torch.Tensor) -> Difference:
-    return Difference(float((reference - merged).abs().max()), float(reference.std()))
+def _apart(some: torch.Tensor, others: torch.Tensor) -> float:
+    return float((some - others).abs().max())

@@ -156,6 +156,7 @@ def _summary(
         planned_peak_bytes=None if memory is None else memory.peak_bytes,
         adapter_digest=adapter_digest,
         merged_logit_difference=None if merged is None else f"{merged.largest:.4f}",
+        merged_logit_limit=None if merged is None else _decimal(merged.limit, 4),
     )
 
 

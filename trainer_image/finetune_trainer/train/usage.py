@@ -18,6 +18,8 @@ class Usage:
     """The GPU, as NVML names it."""
     rested_seconds: float = 0.0
     """Time that the guard took."""
+    rested_joules: float = 0.0
+    """Of all GPUs in that time."""
     is_paused: bool = False
     """Whether the guard ended the attempt."""
     highest_celsius: float | None = None

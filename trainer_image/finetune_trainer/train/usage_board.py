@@ -62,6 +62,7 @@ def together(own: Usage, others: Iterable[Usage]) -> Usage:
         energy_note=next((usage.energy_note for usage in usages if usage.energy_note is not None), None),
         product=own.product,
         rested_seconds=own.rested_seconds,
+        rested_joules=sum(usage.rested_joules for usage in usages),
         is_paused=own.is_paused,
         highest_celsius=_highest(usage.highest_celsius for usage in usages),
         highest_mean_watts=_highest(usage.highest_mean_watts for usage in usages),

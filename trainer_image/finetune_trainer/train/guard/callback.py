@@ -122,9 +122,9 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
         while 0 < (seconds := self._agree(_STOP if STOP.requested else self._watch.rest_needed())) < _STOP:
             if not step_is_open and self._is_leaving():
                 break
-            self._nap(min(seconds, SLICE_SECONDS))
-            self._reporter.progress(state.global_step, state.max_steps)
-            self._watch.look()
+            with self._watch.resting():
+                self._nap(min(seconds, SLICE_SECONDS))
+                self._reporter.progress(state.global_step, state.max_steps)
             if self._must_leave_at_once():
                 self._leave(Leaving(self._why()), f"; {self._what_is_kept()}")
         if self._leaving is None and self._is_leaving():

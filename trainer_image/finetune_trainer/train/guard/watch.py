@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from finetune_api.guard import Guard, GuardState
 from finetune_trainer.train.energy import EnergyMeter
@@ -18,6 +19,7 @@ from finetune_trainer.vitals import Vitals
 LOOK_SECONDS = 1.0
 WRITE_SECONDS = 10.0
 _FRESH_SECONDS = 0.1
+_Number = TypeVar("_Number", int, float)
 
 
 class Watch:
@@ -42,6 +44,7 @@ class Watch:
         self._highest_celsius: float | None = None
         self._highest_mean_watts: float | None = None
         self.rested_seconds = 0.0
+        self.rested_joules = 0.0
         self.rested_before = 0.0
         """By earlier attempts."""
         self.is_paused = False
@@ -64,8 +67,8 @@ class Watch:
                 self._controller.observe(self._readings, self._drawn)
 
     def _note_highest(self, reading: Reading, drawn: DrawnEnergy) -> None:
-        self._highest_celsius = _highest(self._highest_celsius, reading.celsius)
-        self._highest_mean_watts = _highest(self._highest_mean_watts, drawn.history.mean_watts)
+        self._highest_celsius = _largest((self._highest_celsius, reading.celsius))
+        self._highest_mean_watts = _largest((self._highest_mean_watts, drawn.history.mean_watts))
 
     def began(self) -> None:
         """A micro-batch begins."""
@@ -81,6 +84,19 @@ class Watch:
             with self._lock:
                 self.look()
                 self._controller.ended(self._clock())
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """What is drawn within is not drawn for learning. Looks at the end."""
+        before = self.joules
+        yield
+        self.look()
+        self.rested_joules += self.joules - before
+
+    @property
+    def joules(self) -> float:
+        """Of all GPUs of this process, at the last look."""
+        return sum(self._meter.joules.values())
 
     def rest_needed(self) -> float:
         """Seconds that this process's GPUs have to rest before the next micro-batch."""
@@ -112,6 +128,7 @@ class Watch:
                 energy_note=self._meter.note,
                 product=self._gpus[0].product if self._gpus else None,
                 rested_seconds=self.rested_seconds,
+                rested_joules=self.rested_joules,
                 is_paused=self.is_paused,
                 highest_celsius=self._highest_celsius,
                 highest_mean_watts=self._highest_mean_watts,
@@ -120,15 +137,15 @@ class Watch:
     def vitals(self) -> Vitals:
         with self._lock:
             readings = self._readings.values()
-            joules = self._meter.joules.values()
             utilizations = [reading.utilization for reading in readings if reading.utilization is not None]
             return Vitals(
                 guard=self._state(),
                 throttled_seconds=self.rested_before + self.rested_seconds if self.is_guarding else None,
                 watts=_sum([reading.watts for reading in readings]),
-                celsius=max((reading.celsius for reading in readings if reading.celsius is not None), default=None),
+                celsius=_largest(reading.celsius for reading in readings),
                 utilization=sum(utilizations) / len(utilizations) if utilizations else None,
-                joules=None if self._meter.note or not joules else sum(joules),
+                memory_bytes=_largest(reading.memory_bytes for reading in readings),
+                joules=None if self._meter.note or not self._meter.joules else self.joules,
             )
 
     def _state(self) -> GuardState | None:
@@ -162,8 +179,8 @@ class Watch:
                     continue
 
 
-def _highest(before: float | None, now: float | None) -> float | None:
-    return max((value for value in (before, now) if value is not None), default=None)
+def _largest(values: Iterable[_Number | None]) -> _Number | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
