@@ -10,7 +10,7 @@ from finetune_api.group import Step
 from finetune_api.results import PrepareTrainingResult, TrainResult
 from finetune_api.runs import Run
 from finetune_operator.observed import ObservedFineTuneJob
-from finetune_operator.plan import follow_up, lifecycle, training_report
+from finetune_operator.plan import follow_up, lifecycle, tracking, training_report
 from finetune_operator.plan.actions import NOTHING, Action, Plan
 from finetune_operator.plan.attempts import Done, Paused, Running, Suspended, Waiting
 from finetune_operator.plan.conditions import Wanted
@@ -50,6 +50,9 @@ def _work(situation: Situation) -> Plan:
             return _register(situation, trained)
         case Running() | Waiting() | Suspended() | Broken():
             return _train(situation)
+    refused = tracking.refusal(situation)
+    if refused is not None:
+        return _broken(situation, refused)
     return _train(situation) if situation.prepared else _prepare(situation)
 
 
@@ -99,6 +102,7 @@ def _train(situation: Situation) -> Plan:
             report = training_report.working(running, said, situation.spec.guard)
             return _tell(situation, report, pursuit, progress=progress_of(child) or situation.status.progress)
         case Waiting() as waiting:
+            waiting = tracking.naming_the_secret(waiting, situation.spec.tracking)
             return _tell(situation, training_report.queued(waiting, situation.status.plan), pursuit)
         case _:
             return _tell(situation, Report(Phase.QUEUED, Reason.STARTING, STARTING, validated=True), pursuit)

@@ -12,7 +12,7 @@ from finetune_api.runs import Run
 from finetune_api.sources import ClaimPath
 from finetune_operator.digests import model_name
 from finetune_operator.manifests import children as child_manifests
-from finetune_operator.manifests import jobs, orders, placement, rendezvous, volumes
+from finetune_operator.manifests import jobs, orders, placement, rendezvous, tracking, volumes
 from finetune_operator.observed import ObservedFineTuneJob
 from finetune_operator.plan import attempts
 from finetune_operator.plan.attempts import State
@@ -92,9 +92,11 @@ def train_job(situation: Situation, attempt: int) -> Manifest:
         spec.image_pull_secrets,
         affinity=placement.affinity(plan) if plan is not None and on_gpus else None,
         shares_gpus=plan is not None and on_gpus and placement.may_share(plan, observed.gpu_classes),
+        credential=tracking.credential_of(spec.tracking),
         rendezvous=rendezvous.rendezvous(observed.job, situation.run.digest, spec.resources.nodes),
     )
-    order = orders.train(spec, situation.folder)
+    namespace, servers = observed.job.key.namespace, observed.settings.tracking_servers
+    order = orders.train(spec, situation.folder, tracking.reached(spec.tracking, namespace, servers))
     return jobs.job(observed.job, situation.run.digest, Step.TRAIN, attempt, order, mounts, workload, observed.settings)
 
 
