@@ -67,6 +67,10 @@ class TrainingPlan(ApiModel):
     """Whether a row holds several examples."""
     rows_per_step: PositiveCount | None = None
     """Packed rows that hold about effectiveBatchSize examples; absent without packing."""
+    gpus: Count | None = None
+    """GPUs of each node that it was made for; absent in a plan of an earlier version."""
+    nodes: PositiveCount | None = None
+    """Nodes that it was made for; likewise."""
     sharding: Sharding = Sharding.NONE
     """How several GPUs share the work."""
     memory: MemoryPlan | None = None

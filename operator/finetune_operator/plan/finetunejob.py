@@ -53,6 +53,8 @@ def _work(situation: Situation) -> Plan:
     refused = tracking.refusal(situation)
     if refused is not None:
         return _broken(situation, refused)
+    if situation.is_planned_for_other_gpus:
+        situation = situation.planned_anew()
     return _train(situation) if situation.prepared else _prepare(situation)
 
 

@@ -75,6 +75,8 @@ def _assembled(demand: Demand, decision: Decision, steps: Steps, forecast: Forec
         attention=demand.attention,
         packing=demand.packing,
         rows_per_step=steps.rows_per_step if demand.packing else None,
+        gpus=demand.gpus,
+        nodes=demand.nodes,
         sharding=choice.sharding,
         memory=decision.memory,
         gpu_product=decision.gpu.product if decision.gpu else None,
