@@ -143,7 +143,7 @@ def _register(situation: Situation, trained: TrainResult) -> Plan:
     report = Report(Phase.SUCCEEDED, Reason.TRAINED, message, validated=True)
     run = lifecycle.ended(situation.run, situation.now)
     fields = {"training": trained.training, "fine_tuned_model": situation.name, "progress": None}
-    return Plan(_told(situation, report, run=run, **fields))
+    return Plan(_told(situation, report, run=run, failed_attempts_energy_kwh=None, **fields))
 
 
 def _is_of_this_run(model: FineTunedModelResource, situation: Situation) -> bool:
@@ -169,14 +169,15 @@ def _broken(situation: Situation, broken: Broken) -> Plan:
         broken, situation.run, situation.status.failures, retry.limit, retry.backoff_seconds, situation.now
     )
     prepared = situation.prepared
+    spent = {"failed_attempts_energy_kwh": broken.energy_kwh or situation.status.failed_attempts_energy_kwh}
     if verdict.final:
         report = failure_report(situation.observed.job, Phase.FAILED, broken, prepared)
         run = lifecycle.ended(verdict.run, situation.now)
-        return Plan(_told(situation, report, run=run, failures=verdict.failures, progress=None))
+        return Plan(_told(situation, report, run=run, failures=verdict.failures, progress=None, **spent))
     phase = Phase.QUEUED if prepared and not broken.result_lost else Phase.PREPARING
     report = Report(phase, broken.reason, f"{broken.message} {attempt_follows(verdict.run)}", validated=prepared)
     forgotten: Mapping[str, Any] = {"dataset": None, "plan": None} if broken.result_lost else {}
-    actions = _told(situation, report, run=verdict.run, failures=verdict.failures, **forgotten)
+    actions = _told(situation, report, run=verdict.run, failures=verdict.failures, **forgotten, **spent)
     return Plan(actions, lifecycle.pause_left(verdict.run, situation.now))
 
 
