@@ -87,6 +87,7 @@ class Reason(StrEnum):
     MODEL_INVALID = "ModelInvalid"
     SUITE_INVALID = "SuiteInvalid"
     ORDER_INVALID = "OrderInvalid"
+    TRACKING_SERVER_NOT_ALLOWED = "TrackingServerNotAllowed"
     CONTENT_CHANGED = "ContentChanged"
     CANDIDATE_FAILED = "CandidateFailed"
     CANDIDATE_DELETED = "CandidateDeleted"

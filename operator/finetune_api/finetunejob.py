@@ -293,6 +293,9 @@ class FineTuneJobStatus(ApiModel):
     """Its outcome."""
     failures: Count = 0
     """Failures of this run that were counted against retry.limit."""
+    failed_attempts_energy_kwh: Annotated[ReportedDecimal | None, Field(alias="failedAttemptsEnergyKWh")] = None
+    """GPU energy of the attempts so far, as the last one that failed told it; absent when it was not measured, and once
+    the training is done: then training tells it."""
     history: History = ()
     """Earlier runs, latest first."""
 

@@ -69,6 +69,10 @@ class TrainingPlan(ApiModel):
     """Packed rows that hold about effectiveBatchSize examples; absent without packing."""
     rows_note: Text | None = None
     """How rowsPerStep was worked out; absent without packing."""
+    gpus: Count | None = None
+    """GPUs of each node that it was made for; absent in a plan of an earlier version."""
+    nodes: PositiveCount | None = None
+    """Nodes that it was made for; likewise."""
     sharding: Sharding = Sharding.NONE
     """How several GPUs share the work."""
     memory: MemoryPlan | None = None

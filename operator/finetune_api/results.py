@@ -91,6 +91,8 @@ class Failure(WireModel):
     """The first few errors."""
     error_count: int = 0
     """All errors."""
+    energy_kwh: Annotated[str | None, Field(max_length=32, alias="energyKWh")] = None
+    """GPU energy of all attempts of a training so far; None where none was measured."""
 
 
 Result = Annotated[

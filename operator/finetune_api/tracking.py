@@ -4,7 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from finetune_api.fields import ApiModel, exactly_one_of, rule_naming_the_value, validations
+from finetune_api.fields import ApiModel, ObjectName, exactly_one_of, rule, rule_naming_the_value, validations
+
+MLFLOW_TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN"
+"""Where MLflow's client looks for the token that it sends with each request."""
+WANDB_KEY_VARIABLE = "WANDB_API_KEY"
+"""Where the client of Weights & Biases looks for its API key."""
 
 ServerAddress = Annotated[
     str,
@@ -13,20 +18,56 @@ ServerAddress = Annotated[
         max_length=512,
         json_schema_extra=validations(
             rule_naming_the_value(
-                "self.matches('^https?://[^ /?#]+(/[^ ?#]*)?$')",
-                'must be the address of a server inside the cluster, such as "http://mlflow.tracking:5000"',
+                "self.matches('^https?://[-.A-Za-z0-9]+(:[0-9]{1,5})?(/[^ ?#]*)?$')",
+                'must be the address of a server, such as "http://mlflow.tracking:5000", without user and password',
             )
         ),
     ),
 ]
 Label = Annotated[str, Field(min_length=1, max_length=128)]
 
+SecretKeyName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        json_schema_extra=validations(
+            rule_naming_the_value(
+                "self.matches('^[-._a-zA-Z0-9]+$') && self != '..' && self != '.'",
+                "must be a key of the Secret: letters, digits, '-', '_' and '.'",
+            )
+        ),
+    ),
+]
+
+
+class SecretKey(ApiModel):
+    """A value of a Secret of this namespace. Only the training pod gets to see it."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    key: SecretKeyName
+    """The value's key in it."""
+
 
 class MLflow(ApiModel):
     """A run in MLflow."""
 
+    model_config = {
+        "json_schema_extra": validations(
+            rule(
+                "has(self.server) || !has(self.tokenSecret)",
+                "tokenSecret is for a server: set server, or leave tokenSecret out",
+                field="tokenSecret",
+            )
+        )
+    }
+
     server: ServerAddress | None = None
-    """The tracking server. Left out, the run is written to the artifacts volume (mlruns)."""
+    """The tracking server: a Service of the cluster, or one that the chart's trackingServers list. Left out, the run is
+    written to the artifacts volume (mlruns)."""
+    token_secret: SecretKey | None = None
+    """Where the token is that the server asks for, if it does."""
     experiment: Label = "finetune"
     """Name of the experiment."""
 
@@ -34,8 +75,21 @@ class MLflow(ApiModel):
 class WeightsAndBiases(ApiModel):
     """A run in Weights & Biases, offline unless a server is named."""
 
+    model_config = {
+        "json_schema_extra": validations(
+            rule(
+                "has(self.server) || !has(self.apiKeySecret)",
+                "apiKeySecret is for a server: set server, or leave apiKeySecret out",
+                field="apiKeySecret",
+            )
+        )
+    }
+
     server: ServerAddress | None = None
-    """A server inside the cluster. Left out, the run is written to the artifacts volume, to be synchronized by hand."""
+    """A Service of the cluster, or a server that the chart's trackingServers list. Left out, the run is written to the
+    artifacts volume, to be synchronized by hand."""
+    api_key_secret: SecretKey | None = None
+    """Where the API key is that the server asks for."""
     project: Label = "finetune"
     """Name of the project."""
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -21,6 +22,17 @@ class StepResources:
 
 
 @dataclass(frozen=True)
+class TrackingServer:
+    """A server outside the cluster that curves may be sent to."""
+
+    host: str
+    scheme: str | None = None
+    """Either, and any port, when left out."""
+    port: int | None = None
+    """With a scheme, that scheme's own when left out; else any."""
+
+
+@dataclass(frozen=True)
 class Settings:
     trainer_image: str
     trainer_image_pull_policy: str = "IfNotPresent"
@@ -30,6 +42,8 @@ class Settings:
     step_resources: StepResources = field(default_factory=StepResources)
     gpu_classes: tuple[GpuClass, ...] = ()
     """GPUs that the cluster has. When empty, the nodes' labels tell, unless only some namespaces are served."""
+    tracking_servers: tuple[TrackingServer, ...] = ()
+    """Servers outside the cluster that curves may be sent to."""
     progress_interval_seconds: float = 30.0
     """Time between two looks at one pod's log."""
     resync_seconds: float = 30.0
@@ -68,6 +82,7 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         default_artifacts_claim=environment.get("FINETUNE_ARTIFACTS_CLAIM", "artifacts"),
         step_resources=_step_resources(environment),
         gpu_classes=_gpu_classes(environment),
+        tracking_servers=_tracking_servers(environment),
         progress_interval_seconds=number(
             "FINETUNE_PROGRESS_INTERVAL_SECONDS", float, default.progress_interval_seconds
         ),
@@ -115,3 +130,22 @@ def _gpu_classes(environment: Mapping[str, str]) -> tuple[GpuClass, ...]:
     except ValidationError as error:
         example = '[{"product": "NVIDIA-A100-SXM4-80GB", "memoryMiB": 81920}]'
         raise SettingsError(f"FINETUNE_GPU_CLASSES must be JSON such as {example}, not {text!r}") from error
+
+
+_TRACKING_SERVER = re.compile(
+    r"((?P<scheme>https?)://)?(?P<host>[a-z0-9]([-.a-z0-9]*[a-z0-9])?)(:(?P<port>[0-9]{1,5}))?"
+)
+
+
+def _tracking_servers(environment: Mapping[str, str]) -> tuple[TrackingServer, ...]:
+    named = environment.get("FINETUNE_TRACKING_SERVERS", "").split(",")
+    return tuple(_tracking_server(server) for server in named if server)
+
+
+def _tracking_server(text: str) -> TrackingServer:
+    found = _TRACKING_SERVER.fullmatch(text)
+    if found is None:
+        example = "https://wandb.example.com or mlflow.example.com"
+        raise SettingsError(f"FINETUNE_TRACKING_SERVERS must be servers such as {example}, not {text!r}")
+    port = found["port"]
+    return TrackingServer(found["host"], found["scheme"], int(port) if port else None)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_operator.settings import settings_from_environment
+from finetune_operator.settings import TrackingServer, settings_from_environment
 from localcluster import ClusterError, toolchain
 from localcluster.locations import Cache, Checkout
 
@@ -187,6 +187,15 @@ def test_a_gpu_class_needs_only_a_product_and_its_memory(render: Render) -> None
     assert not settings.watches_nodes
 
 
+def test_no_server_outside_the_cluster_may_be_spoken_to_unless_it_is_listed(default: Rendered, render: Render) -> None:
+    assert settings_from_environment(default.environment).tracking_servers == ()
+    rendered = render(trackingServers=["https://wandb.example.com", "mlflow.example.com:5000"])
+    assert settings_from_environment(rendered.environment).tracking_servers == (
+        TrackingServer("wandb.example.com", scheme="https"),
+        TrackingServer("mlflow.example.com", port=5000),
+    )
+
+
 def test_a_second_release_can_leave_the_clusters_resources_alone(render: Render) -> None:
     kinds = {document["kind"] for document in render(watchNamespaces=["risk"], clusterResources=False).documents}
     assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Deployment"}
@@ -316,6 +325,10 @@ NONSENSE: dict[str, Values] = {
     "gpu memory as a quantity": {"gpuClasses": [{**GPU_CLASS, "memoryMiB": "80Gi"}]},
     "gpu memory in gibibytes": {"gpuClasses": [{**GPU_CLASS, "memoryMiB": 80}]},
     "an unknown word about a gpu": {"gpuClasses": [{**GPU_CLASS, "mig": True}]},
+    "one tracking server that is not in a list": {"trackingServers": "https://wandb.example.com"},
+    "a tracking server with a path": {"trackingServers": ["https://wandb.example.com/team"]},
+    "any tracking server": {"trackingServers": ["*"]},
+    "two tracking servers in one": {"trackingServers": ["a.example.com,b.example.com"]},
     "a secret without a name": {"imagePullSecrets": [{}]},
     "a toleration for an effect that does not exist": {"tolerations": [{"key": "a", "effect": "NoShedule"}]},
     "an annotation that is no text": {"podAnnotations": {"team": 7}},

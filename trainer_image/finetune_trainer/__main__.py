@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
-from finetune_api.orders import ORDER_VARIABLE, Order, parse_order
+from finetune_api.orders import ORDER_VARIABLE, Order, TrainOrder, parse_order
 from finetune_api.results import Failure, Result
 from finetune_trainer.failures import TrainerFailure, UserError
 from finetune_trainer.membership import membership
@@ -26,6 +26,8 @@ from finetune_trainer.steps import carry_out
 from finetune_trainer.stopping import STOP
 from finetune_trainer.storage_errors import as_storage_failure
 from finetune_trainer.termination import report_result
+from finetune_trainer.train.ledger import kilowatt_hours_so_far
+from finetune_trainer.train.step import CHECKPOINTS_FOLDER
 from finetune_trainer.unreadable_inputs import as_unreadable_input
 
 _DESCRIPTION = f"""\
@@ -88,10 +90,18 @@ def run_order(path: Path | None) -> int:
 def _fail(error: Exception, order: Order | None) -> int:
     failure = _as_trainer_failure(error, order)
     if failure is not None:
-        return _tell(failure.exit_code, failure.to_failure())
+        return _tell(failure.exit_code, _with_energy(failure.to_failure(), order))
     traceback.print_exception(error)
     message = f"a defect of the trainer, traceback in the pod's log: {type(error).__name__}: {error}"
-    return _tell(ExitCode.DEFECT, Failure(reason=Reason.INTERNAL_ERROR, message=message))
+    return _tell(ExitCode.DEFECT, _with_energy(Failure(reason=Reason.INTERNAL_ERROR, message=message), order))
+
+
+def _with_energy(failure: Failure, order: Order | None) -> Failure:
+    """A training that fails was paid for, too."""
+    if not isinstance(order, TrainOrder):
+        return failure
+    spent = kilowatt_hours_so_far(Path(order.directory) / CHECKPOINTS_FOLDER)
+    return failure if spent is None else failure.model_copy(update={"energy_kwh": f"{spent:.6f}"})
 
 
 def _tell(exit_code: ExitCode, result: Result) -> ExitCode:

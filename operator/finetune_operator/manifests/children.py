@@ -48,12 +48,19 @@ def fine_tuned_model(
             lora=spec.lora,
             training=spec.training,
             activation_checkpointing=plan.activation_checkpointing,
-            gpus=spec.resources.gpus * spec.resources.nodes,
+            gpus=_gpus_in_all(plan, spec),
             memory_correction=plan.memory.correction if plan.memory is not None else None,
         ),
         training_date=trained.finished_at,
     )
     return _manifest(Kind.FINE_TUNED_MODEL, job, run, model_name(job.key.name, job.uid, run), lineage.to_manifest())
+
+
+def _gpus_in_all(plan: TrainingPlan, spec: FineTuneJobSpec) -> int:
+    """Those that it ran on: resources may have been edited since."""
+    if plan.gpus is None or plan.nodes is None:
+        return spec.resources.gpus * spec.resources.nodes
+    return plan.gpus * plan.nodes
 
 
 def follow_up_comparison(job: FineTuneJobResource, run: str, spec: FineTuneJobSpec) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from finetune_api.orders import (
 from finetune_api.planning import GpuClass, Measured
 from finetune_api.quantization import Quantization
 from finetune_api.sources import BaseModelSource
+from finetune_api.tracking import Tracking
 from finetune_operator.lessons import chosen
 from finetune_operator.manifests.volumes import (
     ARTIFACTS_MOUNT,
@@ -83,7 +84,8 @@ def _measured(model: FineTunedModelResource) -> Iterator[Measured]:
     )
 
 
-def train(spec: FineTuneJobSpec, folder: str) -> TrainOrder:
+def train(spec: FineTuneJobSpec, folder: str, tracking: Tracking | None) -> TrainOrder:
+    """`tracking` is the spec's, with the address that its server is reached by."""
     return TrainOrder(
         directory=mounted(folder),
         base_model=base_model_location(spec.base_model, "spec.baseModel"),
@@ -92,7 +94,7 @@ def train(spec: FineTuneJobSpec, folder: str) -> TrainOrder:
         gpus=spec.resources.gpus,
         nodes=spec.resources.nodes,
         guard=spec.guard,
-        tracking=spec.tracking,
+        tracking=tracking,
         export=spec.export,
     )
 

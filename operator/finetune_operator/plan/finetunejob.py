@@ -10,7 +10,7 @@ from finetune_api.group import Step
 from finetune_api.results import PrepareTrainingResult, TrainResult
 from finetune_api.runs import Run
 from finetune_operator.observed import ObservedFineTuneJob
-from finetune_operator.plan import follow_up, lifecycle, training_report
+from finetune_operator.plan import follow_up, lifecycle, tracking, training_report
 from finetune_operator.plan.actions import NOTHING, Action, Plan
 from finetune_operator.plan.attempts import Done, Paused, Running, Suspended, Waiting
 from finetune_operator.plan.conditions import Wanted
@@ -50,6 +50,11 @@ def _work(situation: Situation) -> Plan:
             return _register(situation, trained)
         case Running() | Waiting() | Suspended() | Broken():
             return _train(situation)
+    refused = tracking.refusal(situation)
+    if refused is not None:
+        return _broken(situation, refused)
+    if situation.is_planned_for_other_gpus:
+        situation = situation.planned_anew()
     return _train(situation) if situation.prepared else _prepare(situation)
 
 
@@ -99,6 +104,7 @@ def _train(situation: Situation) -> Plan:
             report = training_report.working(running, said, situation.spec.guard)
             return _tell(situation, report, pursuit, progress=progress_of(child) or situation.status.progress)
         case Waiting() as waiting:
+            waiting = tracking.naming_the_secret(waiting, situation.spec.tracking)
             return _tell(situation, training_report.queued(waiting, situation.status.plan), pursuit)
         case _:
             return _tell(situation, Report(Phase.QUEUED, Reason.STARTING, STARTING, validated=True), pursuit)
@@ -137,7 +143,7 @@ def _register(situation: Situation, trained: TrainResult) -> Plan:
     report = Report(Phase.SUCCEEDED, Reason.TRAINED, message, validated=True)
     run = lifecycle.ended(situation.run, situation.now)
     fields = {"training": trained.training, "fine_tuned_model": situation.name, "progress": None}
-    return Plan(_told(situation, report, run=run, **fields))
+    return Plan(_told(situation, report, run=run, failed_attempts_energy_kwh=None, **fields))
 
 
 def _is_of_this_run(model: FineTunedModelResource, situation: Situation) -> bool:
@@ -163,14 +169,15 @@ def _broken(situation: Situation, broken: Broken) -> Plan:
         broken, situation.run, situation.status.failures, retry.limit, retry.backoff_seconds, situation.now
     )
     prepared = situation.prepared
+    spent = {"failed_attempts_energy_kwh": broken.energy_kwh or situation.status.failed_attempts_energy_kwh}
     if verdict.final:
         report = failure_report(situation.observed.job, Phase.FAILED, broken, prepared)
         run = lifecycle.ended(verdict.run, situation.now)
-        return Plan(_told(situation, report, run=run, failures=verdict.failures, progress=None))
+        return Plan(_told(situation, report, run=run, failures=verdict.failures, progress=None, **spent))
     phase = Phase.QUEUED if prepared and not broken.result_lost else Phase.PREPARING
     report = Report(phase, broken.reason, f"{broken.message} {attempt_follows(verdict.run)}", validated=prepared)
     forgotten: Mapping[str, Any] = {"dataset": None, "plan": None} if broken.result_lost else {}
-    actions = _told(situation, report, run=verdict.run, failures=verdict.failures, **forgotten)
+    actions = _told(situation, report, run=verdict.run, failures=verdict.failures, **forgotten, **spent)
     return Plan(actions, lifecycle.pause_left(verdict.run, situation.now))
 
 

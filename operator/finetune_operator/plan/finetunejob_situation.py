@@ -1,7 +1,7 @@
 """What the parts of a FineTuneJob's plan share: what is observed, the run that it is about, and its steps' objects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,10 @@ from finetune_api.runs import Run
 from finetune_api.sources import ClaimPath
 from finetune_operator.digests import model_name
 from finetune_operator.manifests import children as child_manifests
-from finetune_operator.manifests import jobs, orders, placement, rendezvous, volumes
+from finetune_operator.manifests import jobs, orders, placement, rendezvous, tracking, volumes
 from finetune_operator.observed import ObservedFineTuneJob
 from finetune_operator.plan import attempts
-from finetune_operator.plan.attempts import State
+from finetune_operator.plan.attempts import Done, State
 from finetune_operator.plan.lifecycle import Course
 from finetune_operator.views import Child, FineTunedModelResource
 
@@ -64,6 +64,23 @@ class Situation:
     def prepared(self) -> bool:
         return None not in (self.status.plan, self.status.dataset, self.status.base_model_digest)
 
+    @property
+    def is_planned_for_other_gpus(self) -> bool:
+        """Whether resources were edited since prepare: portions, sharding and memory follow from the number of GPUs. A
+        plan that does not say what it was made for is taken as it is."""
+        plan, wanted = self.status.plan, self.spec.resources
+        if plan is None or plan.gpus is None or plan.nodes is None:
+            return False
+        return (plan.gpus, plan.nodes) != (wanted.gpus, wanted.nodes)
+
+    def planned_anew(self) -> "Situation":
+        """The same run, with its checkpoints, in an attempt that prepares it again."""
+        found_in_this_attempt = isinstance(self.state(Step.PREPARE), Done)
+        attempt = self.run.attempt + 1 if found_in_this_attempt else self.run.attempt
+        forgotten = self.status.model_copy(update={"dataset": None, "plan": None})
+        course = replace(self.course, run=self.run.model_copy(update={"attempt": attempt}), status=forgotten)
+        return replace(self, course=course)
+
     def state(self, step: Step) -> State:
         return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)
 
@@ -93,9 +110,11 @@ def train_job(situation: Situation, attempt: int) -> Manifest:
         spec.image_pull_secrets,
         affinity=placement.affinity(plan) if plan is not None and on_gpus else None,
         shares_gpus=plan is not None and on_gpus and placement.may_share(plan, observed.gpu_classes),
+        credential=tracking.credential_of(spec.tracking),
         rendezvous=rendezvous.rendezvous(observed.job, situation.run.digest, spec.resources.nodes),
     )
-    order = orders.train(spec, situation.folder)
+    namespace, servers = observed.job.key.namespace, observed.settings.tracking_servers
+    order = orders.train(spec, situation.folder, tracking.reached(spec.tracking, namespace, servers))
     return jobs.job(observed.job, situation.run.digest, Step.TRAIN, attempt, order, mounts, workload, observed.settings)
 
 

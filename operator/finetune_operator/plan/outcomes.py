@@ -49,6 +49,8 @@ class Broken:
     counted: bool = True
     result_lost: bool = False
     """The work was done, but nobody can say with which result: prepare looks for it on the volume."""
+    energy_kwh: str | None = None
+    """What the run's attempts have drawn so far, where the failure told it."""
 
     @property
     def pauses(self) -> bool:
@@ -207,7 +209,7 @@ def _blame(termination: Termination, step: Step) -> Broken:
     told = failure.reason if termination.exit_code in _FAULTS else reason
     # What prepare had written is gone from the volume: only another prepare helps.
     again = told is Reason.PREPARATION_LOST
-    return Broken(told, _with_errors(failure), retry, counted, result_lost=again)
+    return Broken(told, _with_errors(failure), retry, counted, result_lost=again, energy_kwh=failure.energy_kwh)
 
 
 def _out_of_host_memory(step: Step) -> Broken:

@@ -155,9 +155,15 @@ def decide(
     return Decision(plan(observed, now))
 
 
-def told(about: Raw, *others: Raw, now: datetime = NOW, said: tuple[Raw, ProgressEvent] | None = None) -> Raw:
+def told(
+    about: Raw,
+    *others: Raw,
+    now: datetime = NOW,
+    said: tuple[Raw, ProgressEvent] | None = None,
+    settings: Settings = SETTINGS,
+) -> Raw:
     """The resource with the status that the operator writes."""
-    decision = decide(about, *others, now=now, said=said)
+    decision = decide(about, *others, now=now, said=said, settings=settings)
     changed = newer(about)
     changed["status"] = decision.status.to_manifest()
     return changed

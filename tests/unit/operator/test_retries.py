@@ -6,13 +6,16 @@ from datetime import timedelta
 
 import pytest
 
+from finetune_api.conditions import Reason
 from finetune_api.group import Step
+from finetune_api.results import Failure
 
 from .building import (
     NOW,
     Raw,
     being_deleted,
     edited,
+    ended,
     evaluation,
     fine_tune_job,
     job_of,
@@ -46,6 +49,38 @@ def after_failures(job: Raw, number: int) -> Raw:
     for attempt in range(1, number + 1):
         there = told(there, *attempts(job, attempt))
     return there
+
+
+def failing(job: Raw, attempt: int, energy: str | None) -> tuple[Raw, ...]:
+    """A training that failed, and told what it had drawn by then."""
+    failure = Failure(reason=Reason.NON_FINITE_LOSS, message="It diverged.", energy_kwh=energy)
+    train = job_of(job, Step.TRAIN, attempt, ended="Failed")
+    return train, ended(train, 6, failure.model_dump_json(by_alias=True))
+
+
+def test_a_training_that_failed_tells_what_it_drew() -> None:
+    job = told(fine_tune_job())
+    children = (*prepare_done(job), *failing(job, 1, "1.500000"))
+    failed = told(told(job, *prepare_done(job)), *children)
+    assert (failed["status"]["phase"], failed["status"]["failedAttemptsEnergyKWh"]) == ("Failed", "1.500000")
+
+
+@pytest.mark.parametrize(("later", "told_in_all"), [("2.250000", "2.250000"), (None, "1.500000")])
+def test_each_attempt_tells_what_all_have_drawn(later: str | None, told_in_all: str) -> None:
+    job = told(fine_tune_job())
+    first = (*prepare_done(job), *failing(job, 1, "1.500000"))
+    again = edited(told(told(job, *prepare_done(job)), *first), resources={"memory": "64Gi"})
+    failed = told(told(again, *first), *first, *failing(job, 2, later))
+    assert (failed["status"]["phase"], failed["status"]["failedAttemptsEnergyKWh"]) == ("Failed", told_in_all)
+
+
+def test_a_training_that_is_done_tells_its_energy_itself() -> None:
+    job = told(fine_tune_job())
+    first = (*prepare_done(job), *failing(job, 1, "1.500000"))
+    again = told(edited(told(told(job, *prepare_done(job)), *first), resources={"memory": "64Gi"}), *first)
+    train = job_of(job, Step.TRAIN, 2, ended="Complete")
+    done = decide(again, *first, train, with_result(train, TRAINED), model_of(again))
+    assert (done.phase, done.status.failed_attempts_energy_kwh) == ("Succeeded", None)
 
 
 @pytest.mark.parametrize(("failures", "pause"), [(1, 30), (2, 60), (3, 120), (7, 1920), (8, 3600), (12, 3600)])

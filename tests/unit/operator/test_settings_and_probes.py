@@ -11,7 +11,13 @@ from finetune_api.group import Kind
 from finetune_api.planning import GpuClass
 from finetune_operator import __main__ as program
 from finetune_operator.probes import Probes
-from finetune_operator.settings import Settings, SettingsError, StepResources, settings_from_environment
+from finetune_operator.settings import (
+    Settings,
+    SettingsError,
+    StepResources,
+    TrackingServer,
+    settings_from_environment,
+)
 from finetune_operator.views import Key
 from finetune_operator.workqueue import WorkQueue
 
@@ -31,6 +37,7 @@ def test_everything_can_be_given() -> None:
             "FINETUNE_ARTIFACTS_CLAIM": "results",
             "FINETUNE_STEP_RESOURCES": '{"cpu": "500m", "memory": "1Gi"}',
             "FINETUNE_GPU_CLASSES": '[{"product": "Tesla-T4", "memoryMiB": 15360, "shared": true}]',
+            "FINETUNE_TRACKING_SERVERS": "https://wandb.example.com:8443,mlflow.example.com",
             "FINETUNE_PROGRESS_INTERVAL_SECONDS": "7.5",
             "FINETUNE_RESYNC_SECONDS": "10",
             "FINETUNE_RELIST_SECONDS": "60",
@@ -46,6 +53,10 @@ def test_everything_can_be_given() -> None:
         default_artifacts_claim="results",
         step_resources=StepResources("500m", "1Gi"),
         gpu_classes=(GpuClass(product="Tesla-T4", memory_mib=15360, shared=True),),
+        tracking_servers=(
+            TrackingServer("wandb.example.com", "https", 8443),
+            TrackingServer("mlflow.example.com"),
+        ),
         progress_interval_seconds=7.5,
         resync_seconds=10,
         relist_seconds=60,
@@ -69,6 +80,9 @@ def test_everything_can_be_given() -> None:
         ("FINETUNE_STEP_RESOURCES", "1 CPU", "must be JSON such as"),
         ("FINETUNE_STEP_RESOURCES", '{"gpu": "1"}', "must be JSON such as"),
         ("FINETUNE_STEP_RESOURCES", "[]", "must be JSON such as"),
+        ("FINETUNE_TRACKING_SERVERS", "https://wandb.example.com/team", "must be servers such as"),
+        ("FINETUNE_TRACKING_SERVERS", "ftp://wandb.example.com", "must be servers such as"),
+        ("FINETUNE_TRACKING_SERVERS", "*", "must be servers such as"),
         ("FINETUNE_GPU_CLASSES", "a T4", "must be JSON such as"),
         ("FINETUNE_GPU_CLASSES", '[{"product": "Tesla-T4"}]', "must be JSON such as"),
         ("FINETUNE_GPU_CLASSES", '[{"product": "Tesla-T4", "memoryMiB": 15360, "size": 1}]', "must be JSON such as"),

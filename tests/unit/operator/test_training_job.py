@@ -153,7 +153,7 @@ def test_the_training_is_told_of_gpus_guard_tracking_and_export() -> None:
     assert isinstance(order, TrainOrder)
     assert (order.gpus, order.nodes) == (4, 2)
     assert order.guard == Guard(max_power_watts=300)
-    assert order.tracking == Tracking.model_validate(WORDS["tracking"])
+    assert order.tracking == Tracking.model_validate({"mlflow": {"server": "http://mlflow.tracking.svc:5000"}})
     assert order.export.merged
 
 

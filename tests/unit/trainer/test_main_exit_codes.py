@@ -31,6 +31,8 @@ from finetune_trainer.failures import (
     UserError,
 )
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.train.ledger import Ledger
+from finetune_trainer.train.usage import Usage
 
 Step = Callable[[Order, Reporter], Result]
 
@@ -113,6 +115,28 @@ def test_a_failure_has_the_exit_code_of_whose_fault_it_is(
 ) -> None:
     assert run_with(raising(error), workplace, monkeypatch) == exit_code
     assert failure_in(termination_log) == Failure(reason=reason, message="m")
+
+
+@pytest.mark.parametrize("error", [NonFiniteLoss("m"), KeyError("oops")])
+def test_a_training_that_fails_tells_what_its_attempts_have_drawn(
+    workplace: Workplace, termination_log: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    for joules in (1.8e6, 3.6e6):
+        with Ledger(workplace.directory / "checkpoints") as ledger:
+            ledger.measure(lambda joules=joules: Usage(joules={"GPU-1": joules}), lambda: 0)  # type: ignore[misc]
+    monkeypatch.setattr(program, "carry_out", raising(error))
+    monkeypatch.setenv("FINETUNE_ORDER", workplace.train_order().to_json())
+    program.main([])
+    assert failure_in(termination_log).energy_kwh == "1.500000"
+
+
+def test_a_training_that_was_not_measured_tells_no_energy(
+    workplace: Workplace, termination_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "carry_out", raising(NonFiniteLoss("m")))
+    monkeypatch.setenv("FINETUNE_ORDER", workplace.train_order().to_json())
+    program.main([])
+    assert failure_in(termination_log).energy_kwh is None
 
 
 def test_a_defect_leaves_a_traceback_and_exit_code_1(

@@ -168,6 +168,17 @@ def test_a_resumed_packed_training_takes_the_same_steps(make_workplace: MakeWork
     assert resumed.training.adapter_digest == expected.training.adapter_digest
 
 
+@pytest.mark.usefixtures("stop_request")
+def test_a_packed_training_that_is_prepared_again_with_other_steps_starts_anew(workplace: Workplace) -> None:
+    """For another number of GPUs a step may hold more rows: a checkpoint of the smaller steps is none of these."""
+    prepared_with(workplace, TWO_ROWS_A_STEP, training=PACKING)
+    stopped(workplace, at=2, training=PACKING)
+    prepared_with(workplace, TWO_ROWS_A_STEP | {"rows_per_step": 3, "gradient_accumulation": 3}, training=PACKING)
+    result = step.run(workplace.train_order(training=PACKING), workplace.reporter)
+    assert not [stage for stage in stages(workplace) if stage.startswith("training on")]
+    assert result.training.steps == len(losses(workplace)) == -(-rows_said(workplace) // 3) * 2
+
+
 def test_steps_that_the_plan_did_not_expect_are_reported(workplace: Workplace) -> None:
     prepared_with(workplace, TWO_ROWS_A_STEP | {"steps": 999}, training=PACKING)
     result = step.run(workplace.train_order(training=PACKING), workplace.reporter)

@@ -7,17 +7,19 @@ import os
 import shutil
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
-from interruptions import poison, stopped
+from interruptions import poison, start, stopped
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from workplaces import TRAINING, Workplace, losses, trained
 
-from finetune_api.tracking import MLflow
+from finetune_api.tracking import MLFLOW_TOKEN_VARIABLE, WANDB_KEY_VARIABLE, MLflow
 from finetune_trainer import prepare_training
 from finetune_trainer.train import step
 from finetune_trainer.train.completion_trainer import CompletionTrainer
@@ -113,9 +115,9 @@ def mlflow_runs(uri: str, experiment: str = "finetune") -> tuple[Any, list[Any]]
     return client, list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id]))
 
 
-def check_mlflow(uri: str, workplace: Workplace) -> None:
+def check_mlflow(uri: str, workplace: Workplace, experiment: str = "finetune") -> None:
     """One run of all attempts, with every step once."""
-    client, (run,) = mlflow_runs(uri)
+    client, (run,) = mlflow_runs(uri, experiment)
     assert run.info.status == "FINISHED"
     history = sorted(client.get_metric_history(run.info.run_id, "loss"), key=lambda metric: metric.step)
     assert [metric.step for metric in history] == list(range(1, 11))
@@ -145,8 +147,30 @@ def test_mlflow_without_a_server_writes_to_the_volume_and_asks_no_network(
     assert workplace.problems == []
 
 
+@dataclass
+class Doorkeeper:
+    """Lets nobody through to the application who does not show the token."""
+
+    application: Any
+    token: str | None = None
+    shown: list[str | None] = field(default_factory=list)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self.shown.append(environ.get("HTTP_AUTHORIZATION"))
+        if self.token is None or self.shown[-1] == f"Bearer {self.token}":
+            answer: Iterable[bytes] = self.application(environ, start_response)
+            return answer
+        start_response("401 Unauthorized", [("Content-Type", "text/plain")])
+        return [b"Show the token."]
+
+
 @pytest.fixture
-def mlflow_server(tmp_path: Path) -> Iterator[str]:
+def doorkeeper() -> Doorkeeper:
+    return Doorkeeper(application=None)
+
+
+@pytest.fixture
+def mlflow_server(tmp_path: Path, doorkeeper: Doorkeeper) -> Iterator[str]:
     """MLflow's own server, over a file store."""
     store = (tmp_path / "server").as_uri()
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
@@ -154,7 +178,8 @@ def mlflow_server(tmp_path: Path) -> Iterator[str]:
     from mlflow.server import app
     from werkzeug.serving import make_server
 
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    doorkeeper.application = app
+    server = make_server("127.0.0.1", 0, doorkeeper, threaded=True)
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -168,6 +193,27 @@ def test_mlflow_on_a_server_has_one_run_of_all_attempts(workplace: Workplace, ml
     step.run(workplace.train_order(tracking=tracking), workplace.reporter)
     check_mlflow(mlflow_server, workplace)
     assert not (workplace.directory / "mlruns").exists()
+
+
+def test_mlflow_on_a_server_is_shown_the_token_that_the_pod_was_given(
+    workplace: Workplace, mlflow_server: str, doorkeeper: Doorkeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doorkeeper.token = "let-me-in"
+    monkeypatch.setenv(MLFLOW_TOKEN_VARIABLE, "let-me-in")
+    trained(workplace, tracking={"mlflow": {"server": mlflow_server, "experiment": "guarded"}})
+    assert workplace.problems == []
+    assert set(doorkeeper.shown) == {"Bearer let-me-in"}
+    check_mlflow(mlflow_server, workplace, "guarded")
+
+
+def test_a_server_that_asks_for_a_token_and_gets_none_costs_no_training(
+    workplace: Workplace, mlflow_server: str, doorkeeper: Doorkeeper
+) -> None:
+    doorkeeper.token = "let-me-in"
+    assert trained(workplace, tracking={"mlflow": {"server": mlflow_server}}).training.steps == 10
+    assert set(doorkeeper.shown) == {None}
+    assert workplace.problems[-1].startswith("spec.tracking.mlflow: ")
+    assert "401" in workplace.problems[-1]
 
 
 def test_mlflow_gets_a_step_again_only_where_a_rollback_changed_it(tmp_path: Path) -> None:
@@ -206,6 +252,27 @@ def test_wandb_takes_the_steps_after_a_rollback_too(workplace: Workplace, monkey
     assert [row["loss"] for row in rows[-6:]] == pytest.approx(losses(workplace)[4:], rel=1e-6)
     numbers = [record.history.step.num for record in records if record.history.item]
     assert numbers == sorted(set(numbers))
+
+
+def test_wandb_shows_its_server_the_key_that_the_pod_was_given(
+    workplace: Workplace, doorkeeper: Doorkeeper, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The server takes nobody, so that only who asks, and with what, is seen. In a process of its own: the library
+    keeps the first server that it was told of."""
+    from werkzeug.serving import make_server
+
+    doorkeeper.token = "nobody has it"
+    monkeypatch.setenv(WANDB_KEY_VARIABLE, "k" * 40)
+    server = make_server("127.0.0.1", 0, doorkeeper, threaded=True)
+    Thread(target=server.serve_forever, daemon=True).start()
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    tracking = {"wandb": {"server": f"http://127.0.0.1:{server.server_port}"}}
+    with start(workplace, tmp_path / "log", tracking=tracking) as process:
+        process.communicate()
+    server.shutdown()
+    assert process.returncode == 0
+    keys = {b64decode(shown.removeprefix("Basic ")).decode() for shown in doorkeeper.shown if shown}
+    assert keys == {f"api:{'k' * 40}"}
 
 
 def wandb_rows(records: list[Any]) -> list[dict[str, float]]:

@@ -76,6 +76,8 @@ def _assembled(demand: Demand, decision: Decision, steps: Steps, forecast: Forec
         packing=demand.packing,
         rows_per_step=steps.rows_per_step if demand.packing else None,
         rows_note=steps.note,
+        gpus=demand.gpus,
+        nodes=demand.nodes,
         sharding=choice.sharding,
         memory=decision.memory,
         gpu_product=decision.gpu.product if decision.gpu else None,

@@ -235,6 +235,12 @@ class Ledger:
         return [*(attempt for attempt in self._earlier if not _has_failed(attempt)), self._current]
 
 
+def kilowatt_hours_so_far(folder: Path) -> float | None:
+    """Of all attempts, up to the last time that it was written down; None where none was measured."""
+    measured = [attempt for attempt in _read(folder / LEDGER_FILE) if attempt.energy_joules and not _is_others(attempt)]
+    return _kilowatt_hours(measured) if measured else None
+
+
 def _has_failed(attempt: Attempt) -> bool:
     return attempt.outcome in (Outcome.FAILED, Outcome.GOING_ON)
 

@@ -76,8 +76,10 @@ def train(
 
 
 def _of_these_steps(identity: str, portions: Portions) -> str:
-    """Rows of another length hold other examples: a step of theirs is not a step of these."""
-    return identity if portions.pack_length is None else f"{identity} in rows of {portions.pack_length} tokens"
+    """Rows of another length hold other examples, and so do more of them: a step of theirs is not a step of these."""
+    if portions.pack_length is None:
+        return identity
+    return f"{identity} in {portions.rows_per_step} rows of {portions.pack_length} tokens a step"
 
 
 def _unchanged_base_model(order: TrainOrder, prepared: PrepareTrainingResult, reporter: Reporter) -> Path:
