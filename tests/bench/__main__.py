@@ -41,7 +41,11 @@ def main() -> int:
 
 def write(measured: list[Measurement]) -> None:
     RESULT.parent.mkdir(exist_ok=True)
-    rows = [{column: asdict(item)[column] for column in COLUMNS} for item in measured]
+    """Figures of an earlier run that were not measured this time stay."""
+    earlier = json.loads(RESULT.read_text()) if RESULT.exists() else []
+    names = {item.name for item in measured}
+    rows = [row for row in earlier if row["name"] not in names]
+    rows += [{column: asdict(item)[column] for column in COLUMNS} for item in measured]
     RESULT.write_text(json.dumps(rows, indent=2) + "\n")
 
 

@@ -35,6 +35,10 @@ class PodWatch:
     _news: queue.SimpleQueue[Seen] = field(default_factory=queue.SimpleQueue)
     _phases: dict[str, str] = field(default_factory=dict)
 
+    def until_created(self, prefix: str) -> float:
+        """When the first such pod was seen."""
+        return self._until(lambda: bool(self._of(prefix)), f"{prefix}* is created")
+
     def until_started(self, prefix: str) -> float:
         """When the first such pod was seen running."""
         return self._until(lambda: any(phase in STARTED for phase in self._of(prefix).values()), f"{prefix}* starts")
