@@ -12,7 +12,7 @@ from cluster_names import served_names
 from manifests import examples, fine_tune_job
 from workbench import Json, Workbench
 
-LONG = {"epochs": 40, "effectiveBatchSize": 2, "checkpointEverySteps": 20}
+LONG = {"epochs": 16, "effectiveBatchSize": 2, "checkpointEverySteps": 20}
 """Long enough to be interrupted."""
 HALF = {"cpu": "450m"}
 """So that the pods of two trainings' worth fit the node."""

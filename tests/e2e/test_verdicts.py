@@ -21,7 +21,7 @@ SUITE = {"builtin": "finance", "limitPerTask": 60}
 RESOURCES = {"gpus": 0, "cpu": "1800m", "memory": "6Gi"}
 """The CPU, honestly: for a GPU the plan takes bfloat16, which a CPU without instructions for it computes twenty times
 slower than 32 bits."""
-TRAINING_ROWS = 200
+TRAINING_ROWS, MISLEADING_ROWS = 180, 96
 PATIENCE_SECONDS = 1500.0
 
 
@@ -37,7 +37,7 @@ def bench() -> Iterator[Workbench]:
         bench.copy_model(smollm2_folder(cluster), MODEL)
         rows = training_rows(bench)
         bench.write("datasets", "train.jsonl", map(json.dumps, rows))
-        bench.write("datasets", "shuffled.jsonl", map(json.dumps, with_shuffled_answers(rows)))
+        bench.write("datasets", "shuffled.jsonl", map(json.dumps, with_shuffled_answers(rows)[:MISLEADING_ROWS]))
         bench.write("datasets", "few.jsonl", map(json.dumps, rows[:16]))
         apply_all(bench)
         yield bench
