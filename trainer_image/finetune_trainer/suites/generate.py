@@ -88,9 +88,9 @@ def paragraphs() -> Iterator[Row]:
             }
 
 
-def training_rows() -> list[Row]:
-    """The demo's training data, all tasks in mixed order."""
-    rows = [row for subject in SUBJECTS for row in islice(_training_rows(subject), TRAINING_ROWS)]
+def training_rows(of_each_task: int = TRAINING_ROWS) -> list[Row]:
+    """The demo's training data, all tasks in mixed order. There are 80 rows of each task at most."""
+    rows = [row for subject in SUBJECTS for row in islice(_training_rows(subject), of_each_task)]
     Random(f"{SEED} order").shuffle(rows)
     return rows
 
