@@ -88,19 +88,22 @@ ObjectName = Annotated[
     ),
 ]
 
-ConfigMapKeyName = Annotated[
-    str,
-    Field(
+
+def key_of(kind: str) -> Any:
+    """The field of a key's name in an object of that kind: Kubernetes has the same rule for all that hold data."""
+    return Field(
         min_length=1,
         max_length=253,
         json_schema_extra=validations(
             rule_naming_the_value(
                 "self.matches('^[-._a-zA-Z0-9]+$') && self != '..' && self != '.'",
-                "must be a key of the ConfigMap: letters, digits, '-', '_' and '.'",
+                f"must be a key of the {kind}: letters, digits, '-', '_' and '.'",
             )
         ),
-    ),
-]
+    )
+
+
+ConfigMapKeyName = Annotated[str, key_of("ConfigMap")]
 
 ContentDigest = Annotated[
     str,

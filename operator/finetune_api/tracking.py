@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from finetune_api.fields import ApiModel, ObjectName, exactly_one_of, rule, rule_naming_the_value, validations
+from finetune_api.fields import ApiModel, ObjectName, exactly_one_of, key_of, rule, rule_naming_the_value, validations
 
 MLFLOW_TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN"
 """Where MLflow's client looks for the token that it sends with each request."""
@@ -26,19 +26,7 @@ ServerAddress = Annotated[
 ]
 Label = Annotated[str, Field(min_length=1, max_length=128)]
 
-SecretKeyName = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=253,
-        json_schema_extra=validations(
-            rule_naming_the_value(
-                "self.matches('^[-._a-zA-Z0-9]+$') && self != '..' && self != '.'",
-                "must be a key of the Secret: letters, digits, '-', '_' and '.'",
-            )
-        ),
-    ),
-]
+SecretKeyName = Annotated[str, key_of("Secret")]
 
 
 class SecretKey(ApiModel):
