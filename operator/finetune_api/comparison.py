@@ -51,6 +51,33 @@ class Gate(ApiModel):
         | None
     ) = None
     """Tasks that must surely not be worse than the suite's margin; every task when it is left out."""
+    max_perplexity_rise: (
+        decimal_string(minimum="0", maximum="10", example="0.03") | None  # type: ignore[valid-type]
+    ) = None
+    """Nats per byte by which the held-out text may surely be predicted worse; the suite's margin when left out."""
+    max_parse_failure_percent: (
+        decimal_string(minimum="0", maximum="100", example="5") | None  # type: ignore[valid-type]
+    ) = None
+    """Percent of the candidate's answers, over all scored tasks, that may be unreadable."""
+    retention: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Task of general text at which the candidate must surely not be worse than the suite's margin."""
+
+
+class Costs(ApiModel):
+    """What energy and GPUs cost, to tell the training's price."""
+
+    per_kwh: Annotated[
+        decimal_string(minimum="0", maximum="1000000", example="0.32") | None,  # type: ignore[valid-type]
+        Field(alias="perKWh"),
+    ] = None
+    """Price of a kilowatt hour."""
+    per_gpu_hour: Annotated[
+        decimal_string(minimum="0", maximum="1000000", example="1.90") | None,  # type: ignore[valid-type]
+        Field(alias="perGPUHour"),
+    ] = None
+    """Price of an hour of one GPU."""
+    currency: Annotated[str, Field(min_length=1, max_length=16)]
+    """Currency of both."""
 
 
 class ComparisonSpec(ApiModel):
@@ -60,7 +87,7 @@ class ComparisonSpec(ApiModel):
         tuple[Candidate, ...],
         Field(
             min_length=1,
-            max_length=1,
+            max_length=8,
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["fineTuneJob"]},
         ),
     ]
@@ -73,6 +100,8 @@ class ComparisonSpec(ApiModel):
     """How answers are generated, by both models."""
     gate: Gate | None = None
     """What must hold for the candidate to be taken further."""
+    costs: Costs | None = None
+    """What energy and GPUs cost; when given, the status tells what the training cost."""
     resources: Resources = Resources()
     """What each evaluating pod may take."""
     artifacts: Artifacts | None = None
@@ -158,6 +187,9 @@ class PerplexityEffect(ApiModel):
 class GateName(StrEnum):
     MIN_IMPROVEMENT = "minImprovementPercent"
     MUST_NOT_REGRESS = "mustNotRegress"
+    MAX_PERPLEXITY_RISE = "maxPerplexityRise"
+    MAX_PARSE_FAILURES = "maxParseFailurePercent"
+    RETENTION = "retention"
 
 
 class GateOutcome(ApiModel):
@@ -184,6 +216,66 @@ class Cost(ApiModel):
     """GPU energy; absent when it was not measured."""
     energy_note: Text | None = None
     """Why there is no energy figure, when there is none."""
+    failed_attempts_energy_kwh: Annotated[ReportedDecimal | None, Field(alias="failedAttemptsEnergyKWh")] = None
+    """GPU energy of training attempts that failed, which is not part of energyKWh."""
+    evaluation_hours: ReportedDecimal | None = None
+    """Running time of the evaluations of baseline and candidate."""
+    kwh_per_point: Annotated[ReportedDecimal | None, Field(alias="kWhPerPoint")] = None
+    """GPU energy of the training for each percentage point gained; absent unless the verdict is Improved."""
+    money: ReportedDecimal | None = None
+    """Price of the training's GPU hours and energy, in currency; absent without spec.costs."""
+    currency: Annotated[str, Field(max_length=16)] | None = None
+    """Currency of money."""
+
+
+class ErrorCause(StrEnum):
+    """Why an answer is wrong, in the order of precedence."""
+
+    REFUSAL = "Refusal"
+    FORMAT = "Format"
+    UNIT_OR_SCALE = "UnitOrScale"
+    WRONG_SIGN = "WrongSign"
+    WRONG_PERIOD = "WrongPeriod"
+    ARITHMETIC = "Arithmetic"
+    HALLUCINATED = "Hallucinated"
+    UNKNOWN = "Unknown"
+
+
+class FlipCount(ApiModel):
+    """Answers that changed, by the cause of the wrong one."""
+
+    cause: ErrorCause
+    """Why the wrong answer is wrong."""
+    improved: Count
+    """Wrong by the baseline for this cause, and right by the candidate."""
+    regressed: Count
+    """Right by the baseline, and wrong by the candidate for this cause."""
+
+
+class Ranking(ApiModel):
+    """Where one candidate stands among several."""
+
+    rank: Count
+    """Place by overall score, from 1."""
+    p_holm: ReportedDecimal
+    """The overall test's probability, adjusted for the number of candidates (Holm)."""
+    lower: ReportedDecimal
+    """Lower end of the simultaneous 95% interval of the overall difference from the baseline (max-t)."""
+    upper: ReportedDecimal
+    """Upper end."""
+
+
+class PairwiseEffect(ApiModel):
+    """A candidate against another one."""
+
+    candidate: Annotated[str, Field(max_length=253)]
+    """The other one."""
+    delta: ReportedDecimal
+    """This candidate's overall score less the other's."""
+    lower: ReportedDecimal
+    """Lower end of the simultaneous 95% interval."""
+    upper: ReportedDecimal
+    """Upper end."""
 
 
 class CandidateStatus(ApiModel):
@@ -209,6 +301,12 @@ class CandidateStatus(ApiModel):
     """The guardrail on held-out text."""
     gates: Annotated[tuple[GateOutcome, ...], Field(max_length=16)] = ()
     """The gates, each with the bound that decided."""
+    flips: Annotated[tuple[FlipCount, ...], Field(max_length=8, json_schema_extra=list_map("cause"))] = ()
+    """Answers that changed from wrong to right and back, by cause."""
+    ranking: Ranking | None = None
+    """Its place among several candidates."""
+    versus: Annotated[tuple[PairwiseEffect, ...], Field(max_length=7, json_schema_extra=list_map("candidate"))] = ()
+    """The difference from each other candidate."""
     cost: Cost | None = None
     """What its training took."""
 

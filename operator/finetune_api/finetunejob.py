@@ -14,14 +14,16 @@ from finetune_api.fields import (
     ReportedDecimal,
     Text,
     decimal_string,
+    exactly_one_of,
     rule,
     validations,
 )
 from finetune_api.guard import Guard, GuardReport
 from finetune_api.planning import TrainingPlan
+from finetune_api.quality import DatasetQuality, QualityReport
 from finetune_api.quantization import Attention, Method, Precision, Quantization
 from finetune_api.runs import History, Progress, Run, Summary
-from finetune_api.sources import Artifacts, BaseModelSource, DatasetSource, SuiteSource
+from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, ConfigMapKey, DatasetSource, SuiteSource
 from finetune_api.tracking import Tracking
 from finetune_api.workload import ImagePullSecrets, PriorityClassName, Retry, TrainingResources
 
@@ -31,11 +33,26 @@ class Overlong(StrEnum):
     REFUSE = "Refuse"
 
 
+class DecisionSource(ApiModel):
+    """A JSONL file of decisions: {"id": ..., "decision": "accept" | "reject" | "fix", "example": the right one}."""
+
+    model_config = {"json_schema_extra": validations(exactly_one_of("persistentVolumeClaim", "configMap"))}
+
+    persistent_volume_claim: ClaimPath | None = None
+    """A file on a volume. It is mounted read-only."""
+    config_map: ConfigMapKey | None = None
+    """A file in a ConfigMap."""
+
+
 class Dataset(DatasetSource):
     """The examples to learn from, and how they are split."""
 
     validation_fraction: decimal_string(minimum="0", maximum="0.5", example="0.1") = "0.1"  # type: ignore[valid-type]
     """Share of the examples that is held out to watch the validation loss; at least one when above 0."""
+    quality: DatasetQuality = DatasetQuality()
+    """Limits of what is accepted."""
+    decisions: DecisionSource | None = None
+    """What a person decided about the examples of review.jsonl. It is part of the dataset's digest."""
 
 
 class Lora(ApiModel):
@@ -208,6 +225,10 @@ class DatasetSummary(ApiModel):
     """Tokens of the longest example, before it is cut."""
     truncated: Count
     """Examples longer than training.sequenceLength, which are cut."""
+    quality: QualityReport | None = None
+    """What was found in the examples."""
+    report: ClaimPath | None = None
+    """dataset_report.html on the artifacts volume; dataset_report.json and review.jsonl lie beside it."""
 
 
 class TrainingSummary(ApiModel):

@@ -4,12 +4,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
 
-from finetune_api.comparison import Cost, Gate
+from finetune_api.comparison import Cost, Costs, Gate
 from finetune_api.evaluation import Decoding
 from finetune_api.fields import WireModel
 from finetune_api.finetunejob import Export, Lora, Training
 from finetune_api.guard import Guard
 from finetune_api.planning import GpuClass, Measured
+from finetune_api.quality import DatasetQuality
 from finetune_api.quantization import Method, Quantization
 from finetune_api.tracking import Tracking
 
@@ -84,6 +85,8 @@ class PrepareTrainingOrder(OrderBase):
     base_model: Location
     dataset: Location
     validation_fraction: str
+    quality: DatasetQuality = DatasetQuality()
+    decisions: Location | None = None
     method: Method
     quantization: Quantization | None = None
     lora: Lora
@@ -158,8 +161,11 @@ class CompareOrder(OrderBase):
     suite: SuiteLocation
     baseline: EvaluationLocation
     candidate: EvaluationLocation
+    rivals: Annotated[tuple[EvaluationLocation, ...], Field(max_length=7)] = ()
+    """The other candidates: intervals and ranking are joint, and each candidate has a compare step of its own."""
     gate: Gate | None = None
     cost: Cost | None = None
+    costs: Costs | None = None
     earlier_looks: Annotated[int, Field(ge=0)] | None = None
     """Other Comparisons of the namespace that have succeeded on this very suite; None where that is not known."""
 

@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -53,15 +54,35 @@ _LIBRARY_SETTINGS = {
 """Read by libraries when they are imported; what the pod's environment says goes first."""
 
 
+@dataclass(frozen=True)
+class _Command:
+    """A command that reads its own arguments, in a module that is imported only when it is asked for."""
+
+    module: str
+    help: str
+    stops_cleanly: bool = False
+    """Whether a signal asks it to stop; else a signal ends it."""
+
+
+_COMMANDS = {
+    "plan": _Command("finetune_trainer.plan_command.command", "say what a FineTuneJob needs, without a cluster"),
+    "dataset": _Command("finetune_trainer.dataset_command.command", "generate a dataset, or tell how two differ"),
+    "suite": _Command("finetune_trainer.suite_command.command", "turn other formats into a suite, and back"),
+    "compare": _Command("finetune_trainer.compare_command.command", "compare two files of predictions"),
+    "import-gguf": _Command("finetune_trainer.import_gguf", "turn a GGUF file into a model folder", stops_cleanly=True),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in _LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
     given = sys.argv[1:] if arguments is None else list(arguments)
-    if given[:1] == ["plan"]:
-        return _run_command("finetune_trainer.plan_command.command", given[1:])
+    command = _COMMANDS.get(given[0]) if given else None
+    if command is not None:
+        if command.stops_cleanly:
+            STOP.listen()
+        return _run_command(command.module, given[1:])
     STOP.listen()
-    if given[:1] == ["import-gguf"]:
-        return _run_command("finetune_trainer.import_gguf", given[1:])
     options, others = _parser().parse_known_args(given)
     if others:
         _parser().error(f"unrecognized arguments: {' '.join(others)}")
@@ -69,7 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_command(module: str, arguments: Sequence[str]) -> int:
-    """A command that reads its own arguments; its module is imported only when it is asked for."""
     exit_code: int = import_module(module).main(arguments)
     return exit_code
 
@@ -161,8 +181,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     run = commands.add_parser("run", help="carry out the order of a file")
     run.add_argument("order", type=Path, help="JSON document, as the environment variable would hold it")
-    commands.add_parser("plan", help="say what a FineTuneJob needs, without a cluster", add_help=False)
-    commands.add_parser("import-gguf", help="turn a GGUF file into a model folder", add_help=False)
+    for name, command in _COMMANDS.items():
+        commands.add_parser(name, help=command.help, add_help=False)
     return parser
 
 
