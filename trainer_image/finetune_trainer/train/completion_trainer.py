@@ -12,13 +12,13 @@ from datasets import Dataset
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from trl import SFTTrainer
 
 from finetune_trainer.train.checkpoints import Checkpoints, Course
 from finetune_trainer.train.loss_watch import StepLoss
 from finetune_trainer.train.shares import Share, in_order, shuffled, with_spare_row
 from finetune_trainer.train.team import Team
 from finetune_trainer.train.tokens import IGNORED
+from finetune_trainer.train.trl_trainer import SFTTrainer
 
 _LOSS, _LEFT_OUT = "loss", "left_out"
 """Keys of the Trainer's log; a step has either."""

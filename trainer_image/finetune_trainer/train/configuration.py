@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from peft import LoraConfig
-from trl import SFTConfig
 
 from finetune_api.finetunejob import Lora, Training
 from finetune_api.planning import TrainingPlan
@@ -13,6 +12,7 @@ from finetune_api.quantization import Precision
 from finetune_trainer.target_modules import ALL_LINEAR
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.portions import Portions
+from finetune_trainer.train.trl_trainer import SFTConfig
 
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
