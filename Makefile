@@ -26,7 +26,7 @@ help: ## What there is to make
 demo: $(READY) ## Fine-tune a small model and compare it with its base, on a Kubernetes of its own or on yours: KUBECONFIG=path REGISTRY=host/prefix
 	@PYTHONPATH=tests/cluster $(PYTHON) examples/demo/run.py $(OWN_CLUSTER) $(OWN_REGISTRY)
 
-test: lint prepare unit test-trainer cluster-up test-cluster test-e2e ## Lint, unit tests, tests on a real cluster, end-to-end tests
+test: lint prepare unit cluster-up test-trainer-and-cluster test-e2e ## Lint, unit tests, tests on a real cluster, end-to-end tests
 	@echo 'all checks passed'
 
 lint: $(READY) ## ruff, mypy, import-linter, committed CRDs
@@ -64,6 +64,16 @@ images: $(READY) ## Build the images and bring them to the cluster
 
 test-cluster: ## Tests on the real cluster (make cluster-up first)
 	@$(IN_VENV) -m pytest tests/cluster
+
+# Half of the time, tests on the cluster wait for what it does: the trainer's get what is left.
+.PHONY: test-trainer-and-cluster
+test-trainer-and-cluster: prepare $(NVML)
+	@mkdir -p build; nice -n 10 $(MAKE) --no-print-directory test-trainer > build/test-trainer.log 2>&1 & trainer=$$!; \
+	trap 'kill $$trainer' INT TERM; \
+	$(MAKE) --no-print-directory test-cluster; cluster=$$?; \
+	echo 'tests of the trainer, which ran beside them (build/test-trainer.log):'; \
+	tail --pid=$$trainer -n +1 -f build/test-trainer.log; wait $$trainer; trainer=$$?; \
+	exit $$((cluster || trainer))
 
 test-e2e: ## Small real fine-tunings of a real model, with their verdicts
 	@$(IN_VENV) -m pytest tests/e2e
