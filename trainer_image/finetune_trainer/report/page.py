@@ -19,7 +19,7 @@ from finetune_trainer.report.findings import Findings
 from finetune_trainer.report.forest_plot import forest_plot
 from finetune_trainer.report.provenance import provenance
 from finetune_trainer.report.table import lines
-from finetune_trainer.statistics.power import CHANGED, minimum_detectable_effect, overall_minimum_detectable_effect
+from finetune_trainer.statistics.power import CHANGED, overall_effect, task_effect
 from finetune_trainer.statistics.results import GateResult, PerplexityResult, TaskResult
 from finetune_trainer.suites.model import OVERALL
 
@@ -105,11 +105,10 @@ def detectable(findings: Findings) -> list[Detectable]:
     """Of each task, and of the overall score."""
     numbers = findings.examples
     found = [
-        Detectable(task.title, numbers[task.name], _points(minimum_detectable_effect(numbers[task.name])))
+        Detectable(task.title, numbers[task.name], _points(task_effect(findings.suite.examples[task.name])))
         for task in findings.suite.suite.scored_tasks
     ]
-    overall = overall_minimum_detectable_effect(findings.suite.suite, numbers)
-    return [*found, Detectable(OVERALL, sum(numbers.values()), _points(overall))]
+    return [*found, Detectable(OVERALL, sum(numbers.values()), _points(overall_effect(findings.suite)))]
 
 
 def _points(effect: float) -> str:

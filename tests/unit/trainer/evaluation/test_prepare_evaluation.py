@@ -80,7 +80,7 @@ def test_a_finished_evaluation_of_other_content_is_not_it(desk: Desk) -> None:
 
 def test_the_detectable_effect_is_that_of_the_smallest_task(desk: Desk) -> None:
     result = prepare_evaluation.run(desk.prepare_order(limit=20), desk.reporter())
-    assert result.minimum_detectable_effect == f"{minimum_detectable_effect(20):.4f}"
+    assert result.minimum_detectable_effect == f"{minimum_detectable_effect(20, groups=20):.4f}"
 
 
 def test_the_suite_is_named_by_the_questions_that_are_asked(desk: Desk, adapter: Path) -> None:
