@@ -202,7 +202,8 @@ class GateOutcome(ApiModel):
     passed: bool
     """Whether it was passed."""
     bound: ReportedDecimal | None = None
-    """The lower bound that decided; it must be above the limit. Absent when too few groups leave it unbounded."""
+    """The bound that decided: a lower one, which must be above the limit, or for a maximum the upper one, which must
+    not be above it. Absent when too few groups leave it unbounded."""
     limit: ReportedDecimal
     """The limit."""
 

@@ -96,6 +96,12 @@ def test_a_gate_on_an_unknown_task_names_the_tasks_there_are(desk: Desk) -> None
     assert "mustNotRegress" in failure.message and "ebitda" in failure.message and "eps, mood, texts" in failure.message
 
 
+def test_retention_of_an_unknown_task_names_the_tasks_there_are(desk: Desk) -> None:
+    failure = refused(desk, gate=Gate(retention="general"))
+    assert failure.reason is Reason.SUITE_INVALID
+    assert "spec.gate.retention" in failure.message and "eps, mood, texts" in failure.message
+
+
 def test_a_changed_base_model_names_both_digests(desk: Desk) -> None:
     failure = refused(desk, desk.model_location(base_model_digest=NOTHING))
     assert failure.reason is Reason.CONTENT_CHANGED
