@@ -13,6 +13,7 @@ from finetune_api.comparison import (
     Ranking,
     TaskEffect,
 )
+from finetune_api.verdicts import Verdict
 from finetune_trainer import figures
 from finetune_trainer.statistics.ranking import Standing
 from finetune_trainer.statistics.results import ComparisonResult, GateResult, PerplexityResult, TaskResult
@@ -29,8 +30,15 @@ def candidate_status(fine_tune_job: str, result: ComparisonResult, cost: Cost | 
         gates=tuple(_gate_outcome(gate) for gate in result.gates),
         ranking=_ranking(result.standing),
         versus=_versus(result.standing),
-        cost=cost,
+        cost=cost and cost.model_copy(update={"kwh_per_point": _kwh_per_point(result, cost)}),
     )
+
+
+def _kwh_per_point(result: ComparisonResult, cost: Cost) -> str | None:
+    """GPU energy of the training for each percentage point; not applicable unless the model surely improved."""
+    if result.verdict is not Verdict.IMPROVED or cost.energy_kwh is None:
+        return None
+    return f"{float(cost.energy_kwh) / (100 * result.overall.difference):.4f}"
 
 
 def _ranking(standing: Standing | None) -> Ranking | None:
