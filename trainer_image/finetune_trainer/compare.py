@@ -70,7 +70,9 @@ def _judge(
     gate: Gate | None,
 ) -> ComparisonResult:
     try:
-        result = compare_scores(baseline.predictions, candidate.predictions, suite.suite, gate and GatePolicy.of(gate))
+        result = compare_scores(
+            baseline.predictions, candidate.predictions, suite.suite, None if gate is None else GatePolicy.of(gate)
+        )
         if not rivals:
             return result
         all_answers = {each.name: each.predictions for each in (candidate, *rivals)}

@@ -91,7 +91,8 @@ def _ends(kept: FloatArray, sums: FloatArray, sizes: FloatArray) -> tuple[FloatA
     kept_sums = kept @ sums
     kept_means = _ratio(kept_sums, kept_sizes)
     turned_means = _ratio(sums.sum(axis=0) - kept_sums, sizes.sum() - kept_sizes)
-    one_sided = (kept.all(axis=1) | ~kept.any(axis=1))[:, np.newaxis]
+    kept_groups = kept.sum(axis=1, keepdims=True)
+    one_sided = (kept_groups == 0) | (kept_groups == kept.shape[1])
     lows = np.where(one_sided, -np.inf, np.fmin(kept_means, turned_means))
     highs = np.where(one_sided, np.inf, np.fmax(kept_means, turned_means))
     return _rounded(lows), _rounded(highs)
