@@ -1,4 +1,4 @@
-"""The widest result of one compare step fits a termination message: 8 candidates, 12 tasks, everything at its longest."""
+"""The widest result of one compare step fits a termination message: 8 candidates, 12 tasks, every optional field."""
 
 from __future__ import annotations
 
