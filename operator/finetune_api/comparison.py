@@ -202,7 +202,8 @@ class GateOutcome(ApiModel):
     passed: bool
     """Whether it was passed."""
     bound: ReportedDecimal | None = None
-    """The lower bound that decided; it must be above the limit. Absent when too few groups leave it unbounded."""
+    """The bound that decided: a lower one, which must be above the limit, or for a maximum the upper one, which must
+    not be above it. Absent when too few groups leave it unbounded."""
     limit: ReportedDecimal
     """The limit."""
 
@@ -309,6 +310,8 @@ class CandidateStatus(ApiModel):
     """The difference from each other candidate."""
     cost: Cost | None = None
     """What its training took."""
+    report: ClaimPath | None = None
+    """Its report.html on the artifacts volume; report.json lies beside it."""
 
 
 class ComparisonStatus(ApiModel):
@@ -328,6 +331,8 @@ class ComparisonStatus(ApiModel):
     """Smallest true difference of one task that this suite finds with 80% probability."""
     suite_digest: Digest | None = None
     """sha256 of the suite's questions, as many as were asked: Comparisons that share it looked at the same ones."""
+    earlier_looks: Count | None = None
+    """Other Comparisons of the namespace that had succeeded on the same questions; absent where that is not known."""
     baseline_evaluation: Annotated[str, Field(max_length=253)] | None = None
     """The Evaluation of the baseline."""
     candidates: Annotated[
@@ -337,7 +342,7 @@ class ComparisonStatus(ApiModel):
     summary: Summary | None = None
     """The outcome in a line."""
     report: ClaimPath | None = None
-    """report.html on the artifacts volume; report.json lies beside it."""
+    """report.html of the best candidate on the artifacts volume; report.json lies beside it."""
     failures: Count = 0
     """Failures of this run that were counted against retry.limit."""
     history: History = ()

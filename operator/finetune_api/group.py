@@ -47,6 +47,8 @@ class Label(StrEnum):
     RUN = f"{GROUP}/run"
     STEP = f"{GROUP}/step"
     ATTEMPT = f"{GROUP}/attempt"
+    PART = f"{GROUP}/part"
+    """Which of several Jobs of one step and attempt it is."""
 
 
 MANAGER = "finetune-operator"

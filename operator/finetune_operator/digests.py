@@ -46,9 +46,15 @@ def run_digest(kind: Kind, spec: ApiModel, rerun: str) -> str:
     return _digest(json.dumps(content, sort_keys=True, separators=(",", ":")))[:16]
 
 
-def child_name(name: str, step: Step, uid: str, run: str, attempt: int) -> str:
+def child_name(name: str, step: Step, uid: str, run: str, attempt: int, part: str = "") -> str:
     """Name of the Job of one attempt. The same attempt has the same name whoever works it out."""
-    return f"{_cut(name)}-{step.value}-{_digest(f'{uid}/{run}/{attempt}')[:10]}"
+    content = f"{uid}/{run}/{attempt}" + (f"/{part}" if part else "")
+    return f"{_cut(name)}-{step.value}-{_digest(content)[:10]}"
+
+
+def part_name(candidate: str) -> str:
+    """What the Job of one of several candidates is labelled with: a name may be longer than a label's value."""
+    return _digest(candidate)[:10]
 
 
 def model_name(name: str, uid: str, run: str) -> str:

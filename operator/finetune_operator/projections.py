@@ -41,6 +41,7 @@ def owned_by_labels(labels: Mapping[str, str]) -> Owned | None:
             run=labels[Label.RUN],
             step=Step(step) if step else None,
             attempt=int(labels.get(Label.ATTEMPT, "0")),
+            part=labels.get(Label.PART, ""),
         )
     except (KeyError, ValueError):
         return None

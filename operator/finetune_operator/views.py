@@ -1,7 +1,7 @@
 """What the operator keeps of each object that it watches: frozen projections, never raw objects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -47,6 +47,8 @@ class Owned:
     run: str
     step: Step | None = None
     attempt: int = 0
+    part: str = ""
+    """Which of several Jobs of one step and attempt it is; empty where there is one."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,10 @@ class Children:
         """The attempts of one step of one run, oldest first."""
         mine = [item for item in self.items if item.job.owned.run == run and item.job.owned.step == step]
         return tuple(sorted(mine, key=lambda item: item.job.owned.attempt))
+
+    def of_part(self, part: str) -> "Children":
+        """Those of one of several Jobs that a step has at once."""
+        return replace(self, items=tuple(item for item in self.items if item.job.owned.part == part))
 
     def at(self, run: str, attempt: int) -> tuple[Child, ...]:
         """The steps of one attempt of a run."""

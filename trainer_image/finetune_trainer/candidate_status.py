@@ -6,13 +6,16 @@ from finetune_api.comparison import (
     CandidateStatus,
     Cost,
     Effect,
-    GateName,
     GateOutcome,
+    PairwiseEffect,
     ParseFailures,
     PerplexityEffect,
+    Ranking,
     TaskEffect,
 )
+from finetune_api.verdicts import Verdict
 from finetune_trainer import figures
+from finetune_trainer.statistics.ranking import Standing
 from finetune_trainer.statistics.results import ComparisonResult, GateResult, PerplexityResult, TaskResult
 
 
@@ -25,7 +28,39 @@ def candidate_status(fine_tune_job: str, result: ComparisonResult, cost: Cost | 
         tasks=tuple(_task_effect(task) for task in result.tasks),
         perplexity=_perplexity_effect(result),
         gates=tuple(_gate_outcome(gate) for gate in result.gates),
-        cost=cost,
+        ranking=_ranking(result.standing),
+        versus=_versus(result.standing),
+        cost=cost and cost.model_copy(update={"kwh_per_point": _kwh_per_point(result, cost)}),
+    )
+
+
+def _kwh_per_point(result: ComparisonResult, cost: Cost) -> str | None:
+    """GPU energy of the training for each percentage point; not applicable unless the model surely improved."""
+    if result.verdict is not Verdict.IMPROVED or cost.energy_kwh is None:
+        return None
+    return f"{float(cost.energy_kwh) / (100 * result.overall.difference):.4f}"
+
+
+def _ranking(standing: Standing | None) -> Ranking | None:
+    if standing is None:
+        return None
+    return Ranking(
+        rank=standing.rank.rank,
+        p_holm=figures.probability(standing.rank.p_holm),
+        lower=figures.difference(standing.rank.interval.low),
+        upper=figures.difference(standing.rank.interval.high),
+    )
+
+
+def _versus(standing: Standing | None) -> tuple[PairwiseEffect, ...]:
+    return tuple(
+        PairwiseEffect(
+            candidate=each.rival,
+            delta=figures.difference(each.interval.estimate),
+            lower=figures.difference(each.interval.low),
+            upper=figures.difference(each.interval.high),
+        )
+        for each in (standing.versus if standing is not None else ())
     )
 
 
@@ -81,7 +116,7 @@ def _as_growth(result: PerplexityResult) -> PerplexityEffect:
 
 def _gate_outcome(gate: GateResult) -> GateOutcome:
     return GateOutcome(
-        gate=GateName.MIN_IMPROVEMENT if gate.task is None else GateName.MUST_NOT_REGRESS,
+        gate=gate.gate,
         task=gate.task,
         passed=gate.passed,
         bound=figures.bound(gate.bound),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from finetune_api.comparison import Gate
@@ -18,6 +19,7 @@ from finetune_trainer.failures import UserError
 from finetune_trainer.report.findings import Findings
 from finetune_trainer.report.write import REPORT_FILE, write_report
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.statistics import ranking
 from finetune_trainer.statistics.comparison import compare_scores
 from finetune_trainer.statistics.gates import GatePolicy
 from finetune_trainer.statistics.pairing import PairingError
@@ -43,34 +45,50 @@ def run(order: CompareOrder, reporter: Reporter) -> CompareResult:
 def _compare(order: CompareOrder) -> Findings:
     suite = load_questions(order.suite)
     baseline, candidate = read_finished(order.baseline), read_finished(order.candidate)
-    for evaluation in (baseline, candidate):
+    rivals = tuple(read_finished(rival) for rival in order.rivals)
+    _check_names((candidate, *rivals))
+    for evaluation in (baseline, candidate, *rivals):
         _check_suite(evaluation, suite)
-    _check_alike(baseline, candidate)
+    for other in (candidate, *rivals):
+        _check_alike(baseline, other)
     return Findings(
         comparison=order.comparison,
         suite=suite,
         baseline=baseline,
         candidate=candidate,
-        result=_judge(baseline, candidate, suite, order.gate),
+        result=_judge(baseline, candidate, rivals, suite, order.gate),
         cost=order.cost,
         earlier_looks=order.earlier_looks,
     )
 
 
 def _judge(
-    baseline: FinishedEvaluation, candidate: FinishedEvaluation, suite: LoadedSuite, gate: Gate | None
+    baseline: FinishedEvaluation,
+    candidate: FinishedEvaluation,
+    rivals: Sequence[FinishedEvaluation],
+    suite: LoadedSuite,
+    gate: Gate | None,
 ) -> ComparisonResult:
     try:
-        return compare_scores(baseline.predictions, candidate.predictions, suite.suite, _policy(gate))
+        result = compare_scores(
+            baseline.predictions, candidate.predictions, suite.suite, None if gate is None else GatePolicy.of(gate)
+        )
+        if not rivals:
+            return result
+        all_answers = {each.name: each.predictions for each in (candidate, *rivals)}
+        return replace(result, standing=ranking.stand(suite.suite, baseline.predictions, all_answers)[candidate.name])
     except PairingError as error:
         raise UserError(Reason.CONTENT_CHANGED, f"the two evaluations cannot be paired: {error}") from error
 
 
-def _policy(gate: Gate | None) -> GatePolicy | None:
-    if gate is None:
-        return None
-    percent = gate.min_improvement_percent
-    return GatePolicy(None if percent is None else Decimal(percent), gate.must_not_regress)
+def _check_names(candidates: Sequence[FinishedEvaluation]) -> None:
+    names = [each.name for each in candidates]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UserError(
+            Reason.ORDER_INVALID,
+            f"spec.candidates: {', '.join(repeated)} is there more than once; name each candidate once",
+        )
 
 
 def _check_suite(evaluation: FinishedEvaluation, suite: LoadedSuite) -> None:

@@ -41,14 +41,27 @@ def run(order: PrepareEvaluationOrder, reporter: Reporter) -> PrepareEvaluationR
 
 
 def _check_gate(gate: Gate | None, suite: LoadedSuite) -> None:
-    wanted = () if gate is None else gate.must_not_regress or ()
+    """A gate on what the suite does not ask could never be passed."""
+    if gate is None:
+        return
     known = [task.name for task in suite.suite.tasks]
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
+    named = (
+        ("mustNotRegress", gate.must_not_regress or ()),
+        ("retention", (gate.retention,) if gate.retention else ()),
+    )
+    for field, wanted in named:
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            raise UserError(
+                Reason.SUITE_INVALID,
+                f"spec.gate.{field}: suite {suite.suite.name} has no task {', '.join(unknown)}; "
+                f"its tasks are {', '.join(known)}",
+            )
+    if gate.max_perplexity_rise is not None and len(suite.suite.scored_tasks) == len(known):
         raise UserError(
             Reason.SUITE_INVALID,
-            f"spec.gate.mustNotRegress: suite {suite.suite.name} has no task {', '.join(unknown)}; "
-            f"its tasks are {', '.join(known)}",
+            f"spec.gate.maxPerplexityRise: suite {suite.suite.name} has no perplexity task; leave the gate out, or add "
+            "one",
         )
 
 

@@ -61,7 +61,7 @@ def _tell_detectable(location: SuiteLocation | None, reporter: Reporter) -> str 
     effect = weakest_task_effect(suite)
     reporter.note(
         f"spec.evaluation: the suite {suite.suite.name} detects a difference of {100 * effect:.1f} points in its "
-        f"smallest task in four cases of five, when {CHANGED:.0%} of the answers change and examples are independent"
+        f"weakest task in four cases of five, when {CHANGED:.0%} of the answers change"
     )
     return f"{effect:.4f}"
 

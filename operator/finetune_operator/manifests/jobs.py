@@ -37,6 +37,8 @@ class Workload:
     """Whether others may compute on the GPUs that it gets."""
     credential: Credential | None = None
     """What the pod shows to a server. The kubelet reads it: the operator has no right to."""
+    part: str = ""
+    """Which of several Jobs of one step and attempt it is."""
     rendezvous: Rendezvous | None = None
     """Where several pods find each other; None for the many steps that run in one."""
 
@@ -53,8 +55,8 @@ def job(
 ) -> dict[str, Any]:
     """A Job whose pod is made again by Kubernetes only when it was preempted or told to stop. Of several pods, one that
     fails ends the Job, and the others with it: all start again from the checkpoint, in the next attempt's Job."""
-    labels = child_labels(resource, run, step, attempt)
-    name = child_name(resource.key.name, step, resource.uid, run, attempt)
+    labels = child_labels(resource, run, step, attempt, workload.part)
+    name = child_name(resource.key.name, step, resource.uid, run, attempt, workload.part)
     several = workload.rendezvous.job_fields() if workload.rendezvous is not None else {}
     return {
         "apiVersion": "batch/v1",

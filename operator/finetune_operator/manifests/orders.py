@@ -1,6 +1,6 @@
 """The order of each step, from the spec that the run is bound to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from finetune_api.comparison import CandidateStatus, ComparisonSpec, Cost
 from finetune_api.evaluation import EvaluationSpec, EvaluationStatus
@@ -148,12 +148,13 @@ def evaluate(spec: EvaluationSpec, model: FineTunedModelSpec | None, digest: str
 
 
 def prepare_comparison(
-    spec: ComparisonSpec, baseline: BaseModelSource, model: FineTunedModelSpec, folder: str
+    spec: ComparisonSpec, baseline: BaseModelSource, models: Mapping[str, FineTunedModelSpec], folder: str
 ) -> PrepareEvaluationOrder:
-    candidate = fine_tuned_model(model, spec.candidates[0].fine_tune_job)
+    """`models` are the candidates', by their FineTuneJob. The baseline is scored in the first one's form."""
+    candidates = tuple(fine_tuned_model(model, name) for name, model in models.items())
     return PrepareEvaluationOrder(
         directory=mounted(folder),
-        models=(base_model(baseline, candidate.quantization, "spec.baseline.baseModel"), candidate),
+        models=(base_model(baseline, candidates[0].quantization, "spec.baseline.baseModel"), *candidates),
         suite=suite_location(spec.suite, "spec.suite"),
         decoding=spec.decoding,
         gate=spec.gate,
@@ -166,6 +167,7 @@ def compare(
     candidate: CandidateStatus,
     baseline: EvaluationStatus,
     tuned: EvaluationStatus,
+    rivals: Mapping[str, EvaluationStatus],
     cost: Cost | None,
     earlier_looks: int | None,
     folder: str,
@@ -176,6 +178,7 @@ def compare(
         suite=suite_location(spec.suite, "spec.suite"),
         baseline=_evaluation(BASE, baseline),
         candidate=_evaluation(candidate.fine_tune_job, tuned),
+        rivals=tuple(_evaluation(name, status) for name, status in rivals.items()),
         gate=spec.gate,
         cost=cost,
         earlier_looks=earlier_looks,

@@ -17,7 +17,7 @@ def owner_reference(resource: AnyResource, *, controller: bool = True) -> dict[s
 
 
 def child_labels(
-    resource: AnyResource, run: str, step: Step | None = None, attempt: int | None = None
+    resource: AnyResource, run: str, step: Step | None = None, attempt: int | None = None, part: str = ""
 ) -> dict[str, str]:
     """A label's value has at most 63 characters; the owner's name is for people, links go by its uid."""
     labels = {
@@ -29,4 +29,6 @@ def child_labels(
     }
     if step is not None:
         labels |= {Label.STEP.value: step.value, Label.ATTEMPT.value: str(attempt)}
+    if part:
+        labels[Label.PART.value] = part
     return labels

@@ -39,6 +39,31 @@ class Lost:
     message: str
 
 
+@dataclass(frozen=True)
+class AllResolved:
+    """The comparison is about these models, in the order of spec.candidates."""
+
+    situation: Situation
+    models: tuple[FineTunedModelResource, ...]
+
+
+def resolve_all(situation: Situation) -> AllResolved | Awaited | Lost:
+    """All candidates together: without one of them there is no ranking, so a lost one ends the comparison, and it is
+    named. Those that are there are bound while others are waited for."""
+    found: list[Resolved | Awaited | Lost] = []
+    for name in situation.names:
+        found.append(resolve(situation.of(name)))
+        situation = found[-1].situation
+    lost = next((item for item in found if isinstance(item, Lost)), None)
+    if lost is not None:
+        return Lost(situation, lost.reason, lost.message)
+    awaited = [item for item in found if isinstance(item, Awaited)]
+    if awaited:
+        again = [item.look_again_seconds for item in awaited if item.look_again_seconds is not None]
+        return Awaited(situation, " ".join(item.message for item in awaited), min(again, default=None))
+    return AllResolved(situation, tuple(item.model for item in found if isinstance(item, Resolved)))
+
+
 def resolve(situation: Situation) -> Resolved | Awaited | Lost:
     candidate = situation.candidate
     if candidate.fine_tuned_model is None:

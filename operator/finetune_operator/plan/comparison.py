@@ -1,11 +1,11 @@
 """Comparison: wait for the candidate, find or make both Evaluations, then pair their answers and say the verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from finetune_api.comparison import Cost
+from finetune_api.comparison import CandidateStatus
 from finetune_api.conditions import ComparisonPhase, ConditionType, Reason
 from finetune_api.evaluation import ModelUnderTest
 from finetune_api.finetunedmodel import FineTunedModelSpec
@@ -17,10 +17,11 @@ from finetune_operator.manifests import jobs, orders, volumes
 from finetune_operator.observed import ObservedComparison
 from finetune_operator.plan import lifecycle, shared_evaluations, verdict
 from finetune_operator.plan.actions import NOTHING, Action, Plan
-from finetune_operator.plan.attempts import Done, Paused, Running, Suspended, Waiting
-from finetune_operator.plan.candidate import Awaited, Lost, Resolved, resolve
+from finetune_operator.plan.attempts import Done, Paused, Running, State, Suspended, Waiting
+from finetune_operator.plan.candidate import AllResolved, Awaited, Lost, resolve_all
 from finetune_operator.plan.comparison_situation import Situation
 from finetune_operator.plan.conditions import Wanted
+from finetune_operator.plan.cost import cost_of
 from finetune_operator.plan.outcomes import Broken
 from finetune_operator.plan.pursuit import Hold, Pursuit, pursue, superseded_jobs
 from finetune_operator.plan.reporting import (
@@ -49,33 +50,42 @@ def plan(observed: ObservedComparison, now: datetime) -> Plan:
 
 def _work(situation: Situation) -> Plan:
     """The steps in their order. Where the answers are paired already, nothing else is needed any more."""
-    if situation.status.phase is None and situation.model is None:
-        situation = situation.forgetting_the_candidate()
-    compared = situation.state(Step.COMPARE)
-    if isinstance(compared, Done) and isinstance(compared.result, CompareResult) and situation.evaluation_names:
-        return _succeed(situation, compared.result)
-    match resolve(situation):
+    if situation.status.phase is None and any(item.model is None for item in situation.each):
+        situation = situation.forgetting_the_candidates()
+    states = [item.state(Step.COMPARE) for item in situation.each]
+    if all(_is_compared(state) for state in states) and situation.evaluation_names:
+        return _succeed(_with_results(situation, states))
+    match resolve_all(situation):
         case Awaited(awaiting, message, look_again):
             report = Report(Phase.PENDING, Reason.WAITING_FOR_CANDIDATE, message)
             return Plan(_told(awaiting, report, run=situation.run), look_again)
         case Lost(lost, reason, message):
             return _broken(lost, Broken(reason, message, retry=False))
-        case Resolved(bound, model):
-            comparing = isinstance(compared, Running | Waiting | Suspended) and bound.evaluation_names
-            return _compare(bound, model.spec) if comparing else _prepare(bound, model.spec)
+        case AllResolved(bound, found):
+            models = tuple(model.spec for model in found)
+            comparing = all(isinstance(state, Running | Waiting | Suspended | Done) for state in states)
+            return _compare(bound, models) if comparing and bound.evaluation_names else _prepare(bound, models)
 
 
-def _prepare(situation: Situation, model: FineTunedModelSpec) -> Plan:
+Models = tuple[FineTunedModelSpec, ...]
+"""The candidates' models, in the order of spec.candidates."""
+
+
+def _is_compared(state: State) -> bool:
+    return isinstance(state, Done) and isinstance(state.result, CompareResult)
+
+
+def _prepare(situation: Situation, model: Models) -> Plan:
     """The digests of what is to be evaluated, then the Evaluations of these digests."""
     names = situation.evaluation_names
     if names is not None and all(situation.evaluation(name) is not None for name in names):
         return _evaluate(situation, model)
     pursuit = _pursue(situation, Step.PREPARE, model)
     match pursuit.state:
-        case Done(PrepareEvaluationResult(digests=(_, _)) as found):
+        case Done(PrepareEvaluationResult(digests=digests) as found) if len(digests) == 1 + len(model):
             return _evaluate(shared_evaluations.bind(situation, found), model)
         case Done():
-            message = "prepare did not name the content of both sides."
+            message = "prepare did not name the content of baseline and candidates."
             return _broken(situation, Broken(Reason.INTERNAL_ERROR, message, retry=True), Phase.PREPARING)
         case Broken() as broken:
             return _broken(situation, broken, Phase.PREPARING)
@@ -88,9 +98,9 @@ def _prepare(situation: Situation, model: FineTunedModelSpec) -> Plan:
             return _tell(situation, Report(Phase.PREPARING, Reason.PREPARING, message), pursuit)
 
 
-def _evaluate(situation: Situation, model: FineTunedModelSpec) -> Plan:
+def _evaluate(situation: Situation, model: Models) -> Plan:
     """Make the Evaluations that are missing, share those that others made, and wait for both."""
-    both = shared_evaluations.sides(situation, _baseline(situation, model))
+    both = shared_evaluations.sides(situation, _baseline(situation, model[0]))
     wanted = [shared_evaluations.ensure(situation, side) for side in both]
     hopeless = [shared_evaluations.broken(situation, side) for side in both] + [item.conflict for item in wanted]
     broken = next((item for item in hopeless if item is not None), None)
@@ -120,11 +130,15 @@ def _baseline_source(situation: Situation, model: FineTunedModelSpec) -> BaseMod
     return baseline.base_model if baseline is not None else model.base_model.source
 
 
-def _compare(situation: Situation, model: FineTunedModelSpec) -> Plan:
-    pursuit = _pursue(situation, Step.COMPARE, model)
+def _compare(situation: Situation, model: Models) -> Plan:
+    """A Job a candidate, all at once; what is compared is told while the others are at work."""
+    pursuits = [_pursue(item, Step.COMPARE, model) for item in situation.each]
+    states = [pursuit.state for pursuit in pursuits]
+    situation = _with_results(situation, states)
+    if all(_is_compared(state) for state in states):
+        return _succeed(situation)
+    pursuit = _together(pursuits)
     match pursuit.state:
-        case Done(CompareResult() as result):
-            return _succeed(situation, result)
         case Broken() as broken:
             return _broken(situation, broken)
         case Paused():
@@ -133,10 +147,36 @@ def _compare(situation: Situation, model: FineTunedModelSpec) -> Plan:
             return _tell(situation, Report(Phase.COMPARING, reason, message, validated=True), pursuit)
         case _:
             message = "Pairing the answers."
+            if len(states) > 1:
+                done = sum(map(_is_compared, states))
+                message = f"Pairing the answers: {done} of {len(states)} candidates are compared."
             return _tell(situation, Report(Phase.COMPARING, Reason.RUNNING, message, validated=True), pursuit)
 
 
-def _succeed(situation: Situation, result: CompareResult) -> Plan:
+def _together(pursuits: Sequence[Pursuit]) -> Pursuit:
+    """As one: told is the worst of them, done is what each asks for. One that broke waits until no other works, so
+    that an attempt ends before the next begins."""
+    open_ones = [item for item in pursuits if not _is_compared(item.state)]
+    working = [item for item in open_ones if not isinstance(item.state, Broken)]
+    told_of = min(working or open_ones, key=lambda item: not isinstance(item.state, Waiting | Paused))
+    again = [item.look_again_seconds for item in open_ones if item.look_again_seconds is not None]
+    return Pursuit(
+        told_of.state,
+        actions=tuple(action for item in open_ones for action in item.actions),
+        before=tuple(action for item in open_ones for action in item.before),
+        look_again_seconds=min(again, default=None),
+    )
+
+
+def _with_results(situation: Situation, states: Sequence[State]) -> Situation:
+    """Each status entry as far as its candidate is compared."""
+    for name, state in zip(situation.names, states, strict=True):
+        if isinstance(state, Done) and isinstance(state.result, CompareResult):
+            situation = situation.having(_filled(situation.of(name), state.result))
+    return situation
+
+
+def _filled(situation: Situation, result: CompareResult) -> CandidateStatus:
     pinned = situation.candidate
     identity = {
         "fine_tune_job": pinned.fine_tune_job,
@@ -144,14 +184,22 @@ def _succeed(situation: Situation, result: CompareResult) -> Plan:
         "run": pinned.run,
         "fine_tuned_model": pinned.fine_tuned_model,
         "evaluation": pinned.evaluation,
+        "report": ClaimPath(claim_name=situation.claim, path=f"{situation.compare_folder}/{result.report_path}"),
     }
-    candidate = result.candidate.model_copy(update=identity)
-    reason = Reason.COMPARED if verdict.passed(candidate) else Reason.GATE_FAILED
-    report = Report(Phase.SUCCEEDED, reason, verdict.sentence(candidate), validated=True)
+    return result.candidate.model_copy(update=identity)
+
+
+def _succeed(situation: Situation) -> Plan:
+    """All candidates are compared: the best one is what the summary is about, and whose gates decide the reason."""
+    candidates = situation.candidates
+    best = verdict.best(candidates)
+    reason = Reason.COMPARED if verdict.passed(best) else Reason.GATE_FAILED
+    report = Report(Phase.SUCCEEDED, reason, verdict.sentences(candidates), validated=True)
     fields = {
-        "candidates": (candidate,),
-        "summary": verdict.summary(candidate),
-        "report": ClaimPath(claim_name=situation.claim, path=f"{situation.folder}/{result.report_path}"),
+        "candidates": candidates,
+        "summary": verdict.summary(best),
+        "report": best.report,
+        "earlier_looks": situation.earlier_looks,
         "progress": None,
     }
     return Plan(_told(situation, report, run=lifecycle.ended(situation.run, situation.now), **fields))
@@ -192,9 +240,9 @@ def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -
     return told(situation.observed.comparison, situation.status, run, report, situation.now, situation.course, **fields)
 
 
-def _pursue(situation: Situation, step: Step, model: FineTunedModelSpec) -> Pursuit:
+def _pursue(situation: Situation, step: Step, model: Models) -> Pursuit:
     return pursue(
-        situation.observed.children,
+        situation.observed.children.of_part(situation.part if step is Step.COMPARE else ""),
         situation.run,
         step,
         lambda attempt: _job(situation, step, attempt, model),
@@ -203,14 +251,15 @@ def _pursue(situation: Situation, step: Step, model: FineTunedModelSpec) -> Purs
     )
 
 
-def _job(situation: Situation, step: Step, attempt: int, model: FineTunedModelSpec) -> Mapping[str, Any]:
+def _job(situation: Situation, step: Step, attempt: int, model: Models) -> Mapping[str, Any]:
     if step is Step.PREPARE:
-        baseline = _baseline_source(situation, model)
-        order: Any = orders.prepare_comparison(situation.spec, baseline, model, situation.folder)
+        baseline = _baseline_source(situation, model[0])
+        named = dict(zip(situation.names, model, strict=True))
+        order: Any = orders.prepare_comparison(situation.spec, baseline, named, situation.folder)
         sources: tuple[Any, ...] = (
             baseline,
-            model.base_model.source,
-            model.adapter.persistent_volume_claim,
+            *(item.base_model.source for item in model),
+            *(item.adapter.persistent_volume_claim for item in model),
             situation.spec.suite,
         )
     else:
@@ -219,6 +268,7 @@ def _job(situation: Situation, step: Step, attempt: int, model: FineTunedModelSp
         resources=None,
         priority_class_name=situation.spec.priority_class_name,
         image_pull_secrets=situation.spec.image_pull_secrets,
+        part=situation.part if step is Step.COMPARE else "",
     )
     return jobs.job(
         situation.observed.comparison,
@@ -235,27 +285,23 @@ def _job(situation: Situation, step: Step, attempt: int, model: FineTunedModelSp
 def _compare_order(situation: Situation) -> tuple[Any, tuple[Any, ...]]:
     baseline = situation.evaluation(situation.status.baseline_evaluation)
     tuned = situation.evaluation(situation.candidate.evaluation)
+    rivals = {
+        item.candidate.fine_tune_job: item.evaluation(item.candidate.evaluation)
+        for item in situation.each
+        if item.candidate.fine_tune_job != situation.candidate.fine_tune_job
+    }
     assert baseline is not None and tuned is not None, "only compared when both have succeeded"
+    others = {name: found.status for name, found in rivals.items() if found is not None}
     order = orders.compare(
         situation.observed.comparison.key.name,
         situation.spec,
         situation.candidate,
         baseline.status,
         tuned.status,
-        _cost(situation),
+        others,
+        cost_of(situation, (baseline.status.seconds, tuned.status.seconds)),
         situation.earlier_looks,
-        situation.folder,
+        situation.compare_folder,
     )
-    return order, (baseline.status.predictions, tuned.status.predictions, situation.spec.suite)
-
-
-def _cost(situation: Situation) -> Cost | None:
-    """What the training took, from the job while it is there, else from the registry."""
-    job, model = situation.job, situation.model
-    pinned = situation.candidate
-    training = model.status.training if model is not None else None
-    if job is not None and job.uid == pinned.uid and job.status.run is not None and job.status.run.digest == pinned.run:
-        training = job.status.training or training
-    if training is None:
-        return None
-    return Cost(training_hours=training.hours, energy_kwh=training.energy_kwh, energy_note=training.energy_note)
+    answers = (baseline.status, tuned.status, *others.values())
+    return order, (*(item.predictions for item in answers), situation.spec.suite)

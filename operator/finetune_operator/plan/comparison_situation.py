@@ -8,6 +8,7 @@ from finetune_api.comparison import CandidateStatus, ComparisonSpec, ComparisonS
 from finetune_api.conditions import ComparisonPhase
 from finetune_api.group import Step
 from finetune_api.runs import Run
+from finetune_operator.digests import part_name
 from finetune_operator.manifests import orders, volumes
 from finetune_operator.observed import ObservedComparison
 from finetune_operator.plan import attempts
@@ -23,6 +24,8 @@ class Situation:
     observed: ObservedComparison
     course: Course[ComparisonSpec, ComparisonStatus]
     now: datetime
+    about: str | None = None
+    """The candidate that `candidate`, `job` and `model` tell of; the first one when it is left out."""
 
     @property
     def run(self) -> Run:
@@ -37,9 +40,34 @@ class Situation:
         return self.course.status
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The candidates' FineTuneJobs."""
+        return tuple(item.fine_tune_job for item in self.spec.candidates)
+
+    @property
+    def each(self) -> tuple["Situation", ...]:
+        """The same, told of each candidate."""
+        return tuple(self.of(name) for name in self.names)
+
+    @property
+    def candidates(self) -> tuple[CandidateStatus, ...]:
+        """All candidates as far as they are resolved, in the order of the spec."""
+        return tuple(item.candidate for item in self.each)
+
+    @property
+    def part(self) -> str:
+        """What tells the compare Job of this candidate from the others'; empty where there is one candidate."""
+        return part_name(self.candidate.fine_tune_job) if len(self.names) > 1 else ""
+
+    @property
+    def compare_folder(self) -> str:
+        """Each of several candidates has a folder of its own."""
+        return f"{self.folder}/{self.candidate.fine_tune_job}" if len(self.names) > 1 else self.folder
+
+    @property
     def candidate(self) -> CandidateStatus:
         """The candidate as far as it is resolved."""
-        name = self.spec.candidates[0].fine_tune_job
+        name = self.about or self.names[0]
         known = next((item for item in self.status.candidates if item.fine_tune_job == name), None)
         return known or CandidateStatus(fine_tune_job=name)
 
@@ -55,10 +83,11 @@ class Situation:
         return next((model for model in self.observed.models if model.key.name == name), None)
 
     @property
-    def evaluation_names(self) -> tuple[str, str] | None:
-        """The Evaluations of baseline and candidate, once they are bound."""
-        baseline, tuned = self.status.baseline_evaluation, self.candidate.evaluation
-        return (baseline, tuned) if baseline is not None and tuned is not None else None
+    def evaluation_names(self) -> tuple[str, ...] | None:
+        """The Evaluations of the baseline and of each candidate, once they are bound."""
+        names = (self.status.baseline_evaluation, *(item.evaluation for item in self.candidates))
+        bound = tuple(name for name in names if name is not None)
+        return bound if len(bound) == len(names) else None
 
     @property
     def earlier_looks(self) -> int | None:
@@ -83,13 +112,21 @@ class Situation:
         return next((item for item in self.observed.evaluations if item.key.name == name), None)
 
     def state(self, step: Step) -> State:
-        return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)
+        children = self.observed.children.of_part(self.part if step is Step.COMPARE else "")
+        return attempts.state_of(children, self.run.digest, step, self.run.attempt, self.now)
 
     def having(self, candidate: CandidateStatus, **fields: Any) -> "Situation":
         """The same with more of the status known."""
-        return self._with(candidates=(candidate,), **fields)
+        others = {item.fine_tune_job: item for item in self.candidates}
+        changed = others | {candidate.fine_tune_job: candidate}
+        known = tuple(changed[name] for name in self.names if changed[name] != CandidateStatus(fine_tune_job=name))
+        return self._with(candidates=known, **fields)
 
-    def forgetting_the_candidate(self) -> "Situation":
+    def of(self, name: str) -> "Situation":
+        """The same, told of this candidate."""
+        return replace(self, about=name)
+
+    def forgetting_the_candidates(self) -> "Situation":
         return self._with(candidates=(), baseline_evaluation=None)
 
     def _with(self, **fields: Any) -> "Situation":

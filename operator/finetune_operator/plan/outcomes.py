@@ -113,6 +113,10 @@ def _numbers_of(candidate: CandidateStatus) -> Iterator[str]:
     for guardrail in _present(candidate.perplexity):
         yield from (guardrail.base, guardrail.tuned, guardrail.delta)
         yield from _present(guardrail.lower, guardrail.upper)
+    for ranking in _present(candidate.ranking):
+        yield from (ranking.p_holm, ranking.lower, ranking.upper)
+    for pair in candidate.versus:
+        yield from (pair.delta, pair.lower, pair.upper)
     for gate in candidate.gates:
         yield from _present(gate.bound, gate.limit)
 

@@ -32,14 +32,17 @@ class Side:
 
 def bind(situation: Situation, found: PrepareEvaluationResult) -> Situation:
     """Each side bound to the Evaluation of its content: one that is there already, or the one to be made.
-    prepare answers in the order in which it was asked: baseline, candidate."""
-    baseline, tuned = (_name_for(situation, item.digest) for item in found.digests)
-    return situation.having(
-        situation.candidate.model_copy(update={"evaluation": tuned}),
-        baseline_evaluation=baseline,
-        minimum_detectable_effect=found.minimum_detectable_effect,
-        suite_digest=found.suite_digest,
-    )
+    prepare answers in the order in which it was asked: baseline, then the candidates as in the spec."""
+    baseline, *tuned = (_name_for(situation, item.digest) for item in found.digests)
+    fields = {
+        "baseline_evaluation": baseline,
+        "minimum_detectable_effect": found.minimum_detectable_effect,
+        "suite_digest": found.suite_digest,
+    }
+    for name, evaluation in zip(situation.names, tuned, strict=True):
+        candidate = situation.of(name).candidate.model_copy(update={"evaluation": evaluation})
+        situation = situation.having(candidate, **fields)
+    return situation
 
 
 def _name_for(situation: Situation, digest: str) -> str:
@@ -53,24 +56,28 @@ def _name_for(situation: Situation, digest: str) -> str:
     return best.key.name if best is not None else evaluation_name(digest)
 
 
-def sides(situation: Situation, baseline: ModelUnderTest) -> tuple[Side, Side]:
-    """Both sides of a situation that is bound."""
-    assert situation.evaluation_names is not None, "only asked for when both sides are bound"
-    models = (baseline, ModelUnderTest(fine_tuned_model=situation.candidate.fine_tuned_model))
-    digests = _digests(situation)
-    first, second = (
+def sides(situation: Situation, baseline: ModelUnderTest) -> tuple[Side, ...]:
+    """Baseline and candidates of a situation that is bound. Candidates of the same content share their Evaluation."""
+    names = situation.evaluation_names
+    assert names is not None, "only asked for when all sides are bound"
+    models = (baseline, *(ModelUnderTest(fine_tuned_model=item.fine_tuned_model) for item in situation.candidates))
+    found = (
         Side(name, model, digest, situation.evaluation(name))
-        for name, model, digest in zip(situation.evaluation_names, models, digests, strict=True)
+        for name, model, digest in zip(names, models, _digests(situation), strict=True)
     )
-    return first, second
+    by_name: dict[str, Side] = {}
+    for side in found:
+        by_name.setdefault(side.name, side)
+    return tuple(by_name.values())
 
 
-def _digests(situation: Situation) -> tuple[str | None, str | None]:
+def _digests(situation: Situation) -> tuple[str | None, ...]:
     """As this run's prepare found them."""
+    sides = 1 + len(situation.names)
     match situation.state(Step.PREPARE):
-        case Done(PrepareEvaluationResult(digests=(baseline, tuned))):
-            return baseline.digest, tuned.digest
-    return None, None
+        case Done(PrepareEvaluationResult(digests=digests)) if len(digests) == sides:
+            return tuple(item.digest for item in digests)
+    return (None,) * sides
 
 
 def ensure(situation: Situation, side: Side) -> Creation:
@@ -119,7 +126,7 @@ def _failed_before(evaluation: EvaluationResource, situation: Situation) -> bool
     return failed and ended is not None and ended < situation.run.started_at
 
 
-def have_succeeded(both: tuple[Side, Side]) -> bool:
+def have_succeeded(both: tuple[Side, ...]) -> bool:
     return all(_phase(side) is EvaluationPhase.SUCCEEDED for side in both)
 
 
@@ -135,7 +142,7 @@ def standing(side: Side) -> str:
     return f"Evaluation {side.name} is {phase.value if phase is not None else 'new'}{done}"
 
 
-def mean_progress(both: tuple[Side, Side]) -> Progress:
+def mean_progress(both: tuple[Side, ...]) -> Progress:
     """Both sides together; one that has ended counts whole."""
     percentage = sum(_percentage(side) for side in both) // len(both)
     return Progress(percentage=percentage, step=percentage, steps=100, stage="evaluating")

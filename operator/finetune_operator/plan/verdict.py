@@ -16,6 +16,20 @@ def passed(candidate: CandidateStatus) -> bool:
     return all(gate.passed for gate in candidate.gates)
 
 
+def best(candidates: tuple[CandidateStatus, ...]) -> CandidateStatus:
+    """The first by rank; of those that share it, the one that the spec names first."""
+    return min(candidates, key=lambda item: item.ranking.rank if item.ranking is not None else 1)
+
+
+def sentences(candidates: tuple[CandidateStatus, ...]) -> str:
+    """The best one first, by name where there are several."""
+    if len(candidates) == 1:
+        return sentence(candidates[0])
+    first = best(candidates)
+    others = (sentence(item) for item in candidates if item is not first)
+    return " ".join((f"Best of {len(candidates)}: {first.fine_tune_job}.", sentence(first), *others))
+
+
 def sentence(candidate: CandidateStatus) -> str:
     verdict = candidate.verdict or Verdict.INCONCLUSIVE
     words = f"{candidate.fine_tune_job} against its baseline: {verdict.value}"

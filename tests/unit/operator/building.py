@@ -179,10 +179,11 @@ def job_of(
     ended: str | None = None,
     ended_seconds: float = -60,
     suspended: bool = False,
+    part: str = "",
 ) -> Raw:
-    """The Kubernetes Job of one attempt; `ended` is Complete or Failed."""
+    """The Kubernetes Job of one attempt; `ended` is Complete or Failed, `part` tells several of one step apart."""
     digest = run or run_of(owner)
-    name = f"{owner['metadata']['name']}-{step.value}-{digest[:6]}-{attempt}"
+    name = f"{owner['metadata']['name']}-{step.value}-{digest[:6]}-{attempt}{part and '-' + part}"
     condition = {"type": ended, "status": "True", "lastTransitionTime": moment(ended_seconds)}
     return {
         "apiVersion": "batch/v1",
@@ -192,7 +193,7 @@ def job_of(
             "namespace": NAMESPACE,
             "uid": f"uid-of-job-{name}",
             "resourceVersion": str(next(_versions)),
-            "labels": labels_of(owner, digest, step, attempt),
+            "labels": labels_of(owner, digest, step, attempt) | ({Label.PART.value: part} if part else {}),
         },
         "spec": {"suspend": suspended},
         "status": {"conditions": [condition] if ended else []},

@@ -80,9 +80,9 @@ def test_the_digests_follow_from_the_contents(make_workplace: MakeWorkplace) -> 
 
 def test_what_the_evaluation_that_follows_will_detect_is_told_before_the_training(workplace: Workplace) -> None:
     order = workplace.prepare_order(suite={"builtin": "finance", "limit_per_task": 40})
-    assert prepare_training.run(order, workplace.reporter).plan.minimum_detectable_effect == "0.1981"
+    assert prepare_training.run(order, workplace.reporter).plan.minimum_detectable_effect == "0.2212"
     (note,) = [event["message"] for event in workplace.events if event["event"] == "note"]
-    assert "spec.evaluation: the suite finance detects a difference of 19.8 points" in note
+    assert "spec.evaluation: the suite finance detects a difference of 22.1 points" in note
 
 
 def test_another_suite_is_told_anew_and_prepares_no_other_training(workplace: Workplace) -> None:
@@ -91,7 +91,7 @@ def test_another_suite_is_told_anew_and_prepares_no_other_training(workplace: Wo
     workplace.dataset.unlink()
     order = workplace.prepare_order(suite={"builtin": "finance", "limit_per_task": 10})
     again = prepare_training.run(order, workplace.reporter)
-    assert again.plan == first.plan.model_copy(update={"minimum_detectable_effect": "0.3962"})
+    assert again.plan == first.plan.model_copy(update={"minimum_detectable_effect": "1.0000"})
 
 
 def test_a_suite_that_is_missing_is_found_before_the_training(workplace: Workplace) -> None:

@@ -106,19 +106,68 @@ def test_examples_that_depend_on_each_other_detect_less() -> None:
     assert power.minimum_detectable_effect(150) == pytest.approx(2 * independent)
 
 
-def test_the_overall_effect_follows_the_weights() -> None:
-    def suite(*weights: float) -> model.Suite:
-        scorer = {"kind": "growth"}
-        tasks = [
-            {"name": f"t{number}", "title": "t", "scorer": scorer, "weight": weight, "examples": "e.jsonl"}
-            for number, weight in enumerate(weights)
-        ]
-        return model.Suite.model_validate({"name": "s", "version": "1", "title": "s", "tasks": tasks})
+def a_suite(*weights: float, groups: int = 200, per_group: int = 1, patterns: int = 0) -> model.LoadedSuite:
+    scorer = {"kind": "growth"}
+    tasks = [
+        {"name": f"t{number}", "title": "t", "scorer": scorer, "weight": weight, "examples": "e.jsonl"}
+        for number, weight in enumerate(weights)
+    ]
+    suite = model.Suite.model_validate({"name": "s", "version": "1", "title": "s", "tasks": tasks})
+    return model.LoadedSuite(
+        suite, {task.name: examples(task.name, groups, per_group, patterns) for task in suite.tasks}
+    )
 
-    even = power.overall_minimum_detectable_effect(suite(1, 1, 1), {"t0": 200, "t1": 200, "t2": 200})
-    assert even == pytest.approx(power.minimum_detectable_effect(600))
-    lopsided = power.overall_minimum_detectable_effect(suite(1000, 1, 1), {"t0": 200, "t1": 200, "t2": 200})
-    assert lopsided == pytest.approx(power.minimum_detectable_effect(200), rel=0.01)
+
+def examples(task: str, groups: int, per_group: int, patterns: int) -> tuple[model.Example, ...]:
+    return tuple(
+        model.Example(
+            id=f"{task}-{number}",
+            task=task,
+            group=f"{task} company {number % groups}",
+            pattern=f"p{number % patterns}" if patterns else None,
+            prompt="?",
+        )
+        for number in range(groups * per_group)
+    )
+
+
+def test_the_overall_effect_follows_the_weights() -> None:
+    assert power.overall_effect(a_suite(1, 1, 1)) == pytest.approx(power.minimum_detectable_effect(600, groups=600))
+    lopsided = power.overall_effect(a_suite(1000, 1, 1))
+    assert lopsided == pytest.approx(power.minimum_detectable_effect(200, groups=200), rel=0.01)
+
+
+def test_examples_of_one_company_are_supposed_to_hang_together() -> None:
+    alone, fours = a_suite(1, groups=200), a_suite(1, groups=50, per_group=4)
+    effect = power.minimum_detectable_effect(200, design_effect=1 + 3 * power.CORRELATION, groups=50)
+    assert power.weakest_task_effect(fours) == pytest.approx(effect)
+    assert power.overall_effect(fours) == pytest.approx(effect)
+    assert power.weakest_task_effect(fours) > power.weakest_task_effect(alone)
+
+
+def test_patterns_that_repeat_detect_less_still() -> None:
+    assert power.weakest_task_effect(a_suite(1, patterns=25)) > power.weakest_task_effect(a_suite(1))
+
+
+def test_too_few_companies_detect_nothing_however_much_they_are_asked() -> None:
+    assert power.weakest_task_effect(a_suite(1, groups=19, per_group=1000)) == 1.0
+    assert power.overall_effect(a_suite(1, groups=19, per_group=1000)) == 1.0
+
+
+def test_a_difference_takes_as_many_changed_answers() -> None:
+    """The usual 20% of changed answers cannot hold a difference of 40 points."""
+    effect = power.minimum_detectable_effect(20)
+    assert effect > power.CHANGED
+    assert effect == power.minimum_detectable_effect(20, changed=0.01)
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), [(19, 2.0930), (39, 2.0227), (79, 1.9905)])
+def test_few_groups_are_judged_by_students_distribution(freedom: int, quantile: float) -> None:
+    """The quantiles are those of printed tables, for 97.5%."""
+    normal, power_normal = 1.95996, 0.84162
+    found = power.minimum_detectable_effect(1000, groups=freedom + 1) / power.minimum_detectable_effect(1000)
+    power_quantile = found * (normal + power_normal) - quantile
+    assert power_normal < power_quantile < power_normal * quantile / normal
 
 
 def test_nothing_detects_nothing() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from finetune_api.comparison import Cost
+from finetune_api.comparison import Cost, GateName
 from finetune_trainer import figures
 from finetune_trainer.report import wording
 from finetune_trainer.report.answers import changed_answers
@@ -19,10 +19,15 @@ from finetune_trainer.report.findings import Findings
 from finetune_trainer.report.forest_plot import forest_plot
 from finetune_trainer.report.provenance import provenance
 from finetune_trainer.report.table import lines
-from finetune_trainer.statistics.power import CHANGED, minimum_detectable_effect, overall_minimum_detectable_effect
+from finetune_trainer.statistics.power import CHANGED, overall_effect, task_effect
 from finetune_trainer.statistics.results import GateResult, PerplexityResult, TaskResult
 from finetune_trainer.suites.model import OVERALL
 
+_WORDS = {
+    GateName.MIN_IMPROVEMENT: "overall score surely improved enough",
+    GateName.MAX_PERPLEXITY_RISE: "held-out text surely predicted about as well",
+    GateName.MAX_PARSE_FAILURES: "answers surely readable often enough",
+}
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
@@ -105,11 +110,10 @@ def detectable(findings: Findings) -> list[Detectable]:
     """Of each task, and of the overall score."""
     numbers = findings.examples
     found = [
-        Detectable(task.title, numbers[task.name], _points(minimum_detectable_effect(numbers[task.name])))
+        Detectable(task.title, numbers[task.name], _points(task_effect(findings.suite.examples[task.name])))
         for task in findings.suite.suite.scored_tasks
     ]
-    overall = overall_minimum_detectable_effect(findings.suite.suite, numbers)
-    return [*found, Detectable(OVERALL, sum(numbers.values()), _points(overall))]
+    return [*found, Detectable(OVERALL, sum(numbers.values()), _points(overall_effect(findings.suite)))]
 
 
 def _points(effect: float) -> str:
@@ -128,8 +132,9 @@ def _reading(task: TaskResult) -> Reading:
 
 
 def _gate(gate: GateResult, findings: Findings) -> Gate:
-    if gate.task is None:
-        return Gate("overall score surely improved enough", gate.message, gate.passed)
+    if gate.gate in _WORDS:
+        return Gate(_WORDS[gate.gate], gate.message, gate.passed)
+    assert gate.task is not None, "the other gates are about a task"
     task = findings.suite.suite.task(gate.task)
     return Gate(f"{task.title} surely not worse", gate.message if task.is_scored else _nats(gate), gate.passed)
 

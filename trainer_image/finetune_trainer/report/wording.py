@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from finetune_api.comparison import GateName
 from finetune_api.quantization import Quantization
 from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer import figures
 from finetune_trainer.evaluation.finished import FinishedEvaluation
 from finetune_trainer.report.findings import Findings
 from finetune_trainer.statistics.results import ComparisonResult
+
+_GATES = {GateName.MIN_IMPROVEMENT: "minimum improvement", GateName.MAX_PARSE_FAILURES: "readable answers"}
 
 
 def baseline_name(findings: Findings) -> str:
@@ -54,7 +57,7 @@ def gates_in_a_word(result: ComparisonResult) -> str:
         return "no gate was asked for"
     if not failed:
         return "the gate is passed" if len(result.gates) == 1 else f"all {len(result.gates)} gates are passed"
-    named = ", ".join(gate.task or "minimum improvement" for gate in failed)
+    named = ", ".join(_GATES.get(gate.gate, gate.task or "") for gate in failed)
     return f"{len(failed)} of {len(result.gates)} gates not passed: {named}"
 
 

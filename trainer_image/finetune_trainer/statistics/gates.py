@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from finetune_api.comparison import Gate, GateName
 from finetune_api.verdicts import VerdictReason
-from finetune_trainer.statistics import inference
+from finetune_trainer.statistics import inference, readability
 from finetune_trainer.statistics.overall import OverallSample
 from finetune_trainer.statistics.results import GateResult, PerplexityResult, TaskResult
 from finetune_trainer.suites import model
-
-MINIMUM_IMPROVEMENT = "minImprovementPercent"
-MUST_NOT_REGRESS = "mustNotRegress"
 
 
 @dataclass(frozen=True)
@@ -22,11 +20,34 @@ class GatePolicy:
 
     min_improvement_percent: Decimal | None = None
     must_not_regress: tuple[str, ...] | None = None
+    max_perplexity_rise: Decimal | None = None
+    """Nats per byte, in the place of the suite's margin."""
+    max_parse_failure_percent: Decimal | None = None
+    retention: str | None = None
 
     def __post_init__(self) -> None:
-        percent = self.min_improvement_percent
-        if percent is not None and (not percent.is_finite() or percent < 0):
-            raise ValueError(f"gate.minImprovementPercent: {percent} is not a percentage; give 0 or more")
+        for name, value in (
+            ("minImprovementPercent", self.min_improvement_percent),
+            ("maxPerplexityRise", self.max_perplexity_rise),
+            ("maxParseFailurePercent", self.max_parse_failure_percent),
+        ):
+            if value is not None and (not value.is_finite() or value < 0):
+                raise ValueError(f"gate.{name}: {value} is not a limit; give 0 or more")
+
+    @classmethod
+    def of(cls, gate: Gate) -> GatePolicy:
+        """As a Comparison's spec asks for it."""
+        return cls(
+            _decimal(gate.min_improvement_percent),
+            gate.must_not_regress,
+            _decimal(gate.max_perplexity_rise),
+            _decimal(gate.max_parse_failure_percent),
+            gate.retention,
+        )
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def minimum_improvement(percent: Decimal, sample: OverallSample, overall: TaskResult) -> GateResult:
@@ -43,15 +64,16 @@ def minimum_improvement(percent: Decimal, sample: OverallSample, overall: TaskRe
         message = f"no improvement: {overall.message}"
     elif not overall.inference.is_sufficient:
         message = f"too little data to tell: {overall.message}"
-    return GateResult(MINIMUM_IMPROVEMENT, None, passed, bound, limit, message)
+    return GateResult(GateName.MIN_IMPROVEMENT, GateName.MIN_IMPROVEMENT, None, passed, bound, limit, message)
 
 
-def must_not_regress(suite: model.Suite, result: TaskResult | PerplexityResult) -> GateResult:
+def must_not_regress(
+    suite: model.Suite, result: TaskResult | PerplexityResult, gate: GateName = GateName.MUST_NOT_REGRESS
+) -> GateResult:
     """Whether the task surely lost no more than the margin; the interval is the unadjusted one."""
     limit = -(result.margin if isinstance(result, PerplexityResult) else suite.margin)
     passed, message = _is_kept(result, limit)
-    name = f"{MUST_NOT_REGRESS}: {result.name}"
-    return GateResult(name, result.name, passed, result.inference.low, limit, message)
+    return GateResult(gate, f"{gate}: {result.name}", result.name, passed, result.inference.low, limit, message)
 
 
 def _is_kept(result: TaskResult | PerplexityResult, limit: float) -> tuple[bool, str]:
@@ -62,6 +84,31 @@ def _is_kept(result: TaskResult | PerplexityResult, limit: float) -> tuple[bool,
     passed = result.inference.low > limit
     word = "above" if passed else "not above"
     return passed, f"the lower end of the 95% interval, {result.inference.low:+.3f}, is {word} {limit:g}"
+
+
+def perplexity_rise(limit: Decimal, result: PerplexityResult) -> GateResult:
+    """Whether the held-out text is surely predicted worse by no more than the limit: the upper end decides."""
+    passed, message = _is_kept(result, -float(limit))
+    name = f"{GateName.MAX_PERPLEXITY_RISE}: {result.name}"
+    if result.inference.is_sufficient and result.reason is not VerdictReason.IDENTICAL:
+        word = "below" if passed else "not below"
+        message = f"the upper end of the 95% interval, {-result.inference.low:+.3f} nats per byte, is {word} {limit}"
+    gate = GateName.MAX_PERPLEXITY_RISE
+    return GateResult(gate, name, result.name, passed, -result.inference.low, float(limit), message)
+
+
+def parse_failures(limit: Decimal, sample: OverallSample) -> GateResult:
+    """Whether the answers, over all scored tasks, are surely unreadable no more often than that many percent."""
+    found = readability.unreadable_share(~sample.tuned_parsed, sample.sample.groups)
+    bound = 100 * found.high
+    passed = bound <= limit
+    word = "not above" if passed else "above"
+    message = (
+        f"{100 * found.share:.1f}% of the answers cannot be read; the upper end of the 95% interval, {bound:.1f}%, is "
+        f"{word} {limit}%"
+    )
+    gate = GateName.MAX_PARSE_FAILURES
+    return GateResult(gate, gate, None, passed, bound, float(limit), message)
 
 
 def judge_gates(
@@ -75,9 +122,28 @@ def judge_gates(
     if policy.min_improvement_percent is not None:
         yield minimum_improvement(policy.min_improvement_percent, sample, overall)
     by_name = {result.name: result for result in results}
-    named = tuple(by_name) if policy.must_not_regress is None else policy.must_not_regress
-    for name in named:
+    for name in _kept_tasks(policy, results):
         yield must_not_regress(suite, by_name[suite.task(name).name])
+    if policy.max_perplexity_rise is not None:
+        for result in results:
+            if isinstance(result, PerplexityResult):
+                yield perplexity_rise(policy.max_perplexity_rise, result)
+    if policy.max_parse_failure_percent is not None:
+        yield parse_failures(policy.max_parse_failure_percent, sample)
+    if policy.retention is not None:
+        yield must_not_regress(suite, by_name[suite.task(policy.retention).name], GateName.RETENTION)
+
+
+def _kept_tasks(policy: GatePolicy, results: Sequence[TaskResult | PerplexityResult]) -> tuple[str, ...]:
+    """Every task when none is named, but for those that another gate judges."""
+    if policy.must_not_regress is not None:
+        return policy.must_not_regress
+    elsewhere = policy.max_perplexity_rise is not None
+    return tuple(
+        result.name
+        for result in results
+        if result.name != policy.retention and not (elsewhere and isinstance(result, PerplexityResult))
+    )
 
 
 def _low_over(sample: OverallSample, share: float) -> float:

@@ -10,9 +10,11 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from finetune_api.comparison import GateName
 from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer.statistics.inference import Inference
 from finetune_trainer.statistics.parse_split import ParseSplit
+from finetune_trainer.statistics.ranking import Standing
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,10 @@ class PerplexityResult:
 
 @dataclass(frozen=True)
 class GateResult:
-    """Whether one condition for using the candidate is met: whether the bound lies above the limit."""
+    """Whether one condition for using the candidate is met: whether the bound lies above the limit, or for a maximum
+    not above it."""
 
+    gate: GateName
     name: str
     task: str | None
     passed: bool
@@ -85,6 +89,8 @@ class ComparisonResult:
     overall: TaskResult
     guardrails: tuple[PerplexityResult, ...]
     gates: tuple[GateResult, ...]
+    standing: Standing | None = None
+    """Among several candidates; None where there is one."""
 
     @property
     def verdict(self) -> Verdict:

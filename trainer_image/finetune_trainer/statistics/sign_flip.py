@@ -42,54 +42,82 @@ class SignFlip:
     exact: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Supported:
+    """The interval of d0 that each flip supports: a row a flip, a column a comparison on the same groups. A set of
+    comparisons that are flipped together keeps its flips together, so what is joint in them can be asked for."""
+
+    lows: FloatArray
+    highs: FloatArray
+
+    def interval(self, level: float = ALPHA) -> tuple[FloatArray, FloatArray]:
+        """Of each comparison, the ends of the d0 that are not rejected at the level."""
+        rank = max(1, math.ceil(level * len(self.lows) - 1e-9))
+        lows = np.partition(self.lows, rank - 1, axis=0)[rank - 1]
+        highs = -np.partition(-self.highs, rank - 1, axis=0)[rank - 1]
+        return lows, highs
+
+    def p_values(self, supposed: float = 0.0) -> FloatArray:
+        """Of each comparison, how many of the flips are at least as extreme as the data were that the difference."""
+        shares: FloatArray = np.mean((self.lows <= supposed) & (self.highs >= supposed), axis=0)
+        return shares
+
+
 def sign_flip(sums: FloatArray, sizes: FloatArray) -> SignFlip:
     """The inference on a difference from each group's sum of differences and its size (or weight)."""
-    lows, highs = _supported(sums, sizes)
-    rank = math.ceil(ALPHA * len(lows) - 1e-9)
+    found = supported(sums[:, np.newaxis], sizes)
+    (low,), (high,) = found.interval()
     return SignFlip(
         estimate=float(sums.sum() / sizes.sum()),
-        low=float(np.partition(lows, rank - 1)[rank - 1]),
-        high=float(-np.partition(-highs, rank - 1)[rank - 1]),
-        p=float(np.mean((lows <= 0) & (highs >= 0))),
-        flips=len(lows),
+        low=float(low),
+        high=float(high),
+        p=float(found.p_values()[0]),
+        flips=len(found.lows),
         exact=len(sums) <= EXACT_GROUPS,
     )
 
 
-def _supported(sums: FloatArray, sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The interval of d0 that each flip supports. The identity, and a flip of every group, support all of them."""
-    means = [_two_means(kept, sums, sizes) for kept in _flips(len(sums))]
-    kept_means = np.concatenate([kept for kept, _ in means])
-    turned_means = np.concatenate([turned for _, turned in means])
-    one_sided = np.isnan(kept_means) | np.isnan(turned_means)
+def supported(sums: FloatArray, sizes: FloatArray, flips: int = FLIPS) -> Supported:
+    """`sums` has a row a group and a column a comparison, `sizes` an entry a group. The identity, and a flip of every
+    group, support all differences."""
+    lows, highs = zip(*(_ends(kept, sums, sizes) for kept in signs(len(sums), flips)), strict=True)
+    return Supported(np.concatenate(lows), np.concatenate(highs))
+
+
+def _ends(kept: FloatArray, sums: FloatArray, sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The mean difference over the kept groups and the one over the turned ones, for each flip: the smaller, and the
+    larger."""
+    kept_sizes = kept @ sizes
+    kept_sums = kept @ sums
+    kept_means = _ratio(kept_sums, kept_sizes)
+    turned_means = _ratio(sums.sum(axis=0) - kept_sums, sizes.sum() - kept_sizes)
+    kept_groups = kept.sum(axis=1, keepdims=True)
+    one_sided = (kept_groups == 0) | (kept_groups == kept.shape[1])
     lows = np.where(one_sided, -np.inf, np.fmin(kept_means, turned_means))
     highs = np.where(one_sided, np.inf, np.fmax(kept_means, turned_means))
     return _rounded(lows), _rounded(highs)
-
-
-def _two_means(kept: FloatArray, sums: FloatArray, sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The mean difference over the kept groups and over the turned ones, for each flip; NaN over no group."""
-    turned = 1.0 - kept
-    return _ratio(kept @ sums, kept @ sizes), _ratio(turned @ sums, turned @ sizes)
 
 
 def _rounded(means: FloatArray) -> FloatArray:
     return np.round(means, _DECIMALS).astype(np.float64)
 
 
-def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
-    empty = np.full_like(numerator, np.nan)
-    return np.divide(numerator, denominator, out=empty, where=denominator > 0)
+def _ratio(sums: FloatArray, sizes: FloatArray) -> FloatArray:
+    """NaN over no group."""
+    empty = np.full_like(sums, np.nan)
+    over = np.broadcast_to(sizes[:, np.newaxis], sums.shape)
+    return np.divide(sums, over, out=empty, where=over > 0)
 
 
-def _flips(groups: int) -> Iterator[FloatArray]:
-    """Rows of 1 (kept) and 0 (turned). A flip and its mirror image support the same interval: exactly, half suffice."""
+def signs(groups: int, flips: int = FLIPS) -> Iterator[FloatArray]:
+    """Rows of 1 (kept) and 0 (turned), the same whenever there are as many groups. A flip and its mirror image support
+    the same interval: exactly, half suffice."""
     if groups <= EXACT_GROUPS:
         numbers = np.arange(2 ** (groups - 1), dtype=np.int64)[:, np.newaxis]
         yield 1.0 - ((numbers >> np.arange(groups)) & 1).astype(np.float64)
         return
     generator = np.random.default_rng(_SEED)
     yield np.ones((1, groups))
-    for start in range(1, FLIPS, _FLIPS_AT_ONCE):
-        rows = min(_FLIPS_AT_ONCE, FLIPS - start)
+    for start in range(1, flips, _FLIPS_AT_ONCE):
+        rows = min(_FLIPS_AT_ONCE, flips - start)
         yield generator.integers(0, 2, size=(rows, groups), dtype=np.int8).astype(np.float64)

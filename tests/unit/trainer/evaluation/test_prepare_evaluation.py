@@ -80,7 +80,7 @@ def test_a_finished_evaluation_of_other_content_is_not_it(desk: Desk) -> None:
 
 def test_the_detectable_effect_is_that_of_the_smallest_task(desk: Desk) -> None:
     result = prepare_evaluation.run(desk.prepare_order(limit=20), desk.reporter())
-    assert result.minimum_detectable_effect == f"{minimum_detectable_effect(20):.4f}"
+    assert result.minimum_detectable_effect == f"{minimum_detectable_effect(20, groups=20):.4f}"
 
 
 def test_the_suite_is_named_by_the_questions_that_are_asked(desk: Desk, adapter: Path) -> None:
@@ -94,6 +94,12 @@ def test_a_gate_on_an_unknown_task_names_the_tasks_there_are(desk: Desk) -> None
     failure = refused(desk, gate=Gate(must_not_regress=("eps", "ebitda")))
     assert failure.reason is Reason.SUITE_INVALID
     assert "mustNotRegress" in failure.message and "ebitda" in failure.message and "eps, mood, texts" in failure.message
+
+
+def test_retention_of_an_unknown_task_names_the_tasks_there_are(desk: Desk) -> None:
+    failure = refused(desk, gate=Gate(retention="general"))
+    assert failure.reason is Reason.SUITE_INVALID
+    assert "spec.gate.retention" in failure.message and "eps, mood, texts" in failure.message
 
 
 def test_a_changed_base_model_names_both_digests(desk: Desk) -> None:
