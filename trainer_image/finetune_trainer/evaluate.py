@@ -13,6 +13,7 @@ from finetune_api.orders import EvaluateOrder
 from finetune_api.quantization import Precision
 from finetune_api.results import EvaluateResult
 from finetune_trainer.artifacts import find_complete, staged_step
+from finetune_trainer.evaluation.choices import ChoiceTask, encode_asked
 from finetune_trainer.evaluation.content import EvaluationContent, content_of, precision_for
 from finetune_trainer.evaluation.examination import Batch, Examiner, batches_of
 from finetune_trainer.evaluation.likelihood import window_length
@@ -22,7 +23,6 @@ from finetune_trainer.evaluation.questions import (
     QuestionTask,
     TextTask,
     context_length,
-    encode_questions,
     encode_texts,
     load_questions,
 )
@@ -124,10 +124,10 @@ def _work_off(
         reporter.progress(done, examples, eta_seconds=seconds_left)
 
 
-def _tasks(examination: _Examination) -> list[QuestionTask | TextTask]:
+def _tasks(examination: _Examination) -> list[QuestionTask | ChoiceTask | TextTask]:
     suite, tokenizer, decoding = examination.suite, examination.tokenizer, examination.order.decoding
     return [
-        encode_questions(suite, task, tokenizer, decoding, examination.context)
+        encode_asked(suite, task, tokenizer, decoding, examination.context)
         if task.is_scored
         else encode_texts(suite, task, tokenizer)
         for task in suite.suite.tasks

@@ -14,8 +14,9 @@ from finetune_api.group import Step
 from finetune_api.orders import PrepareEvaluationOrder
 from finetune_api.results import EvaluateResult, ModelDigest, PrepareEvaluationResult
 from finetune_trainer.artifacts import find_complete
+from finetune_trainer.evaluation.choices import encode_asked
 from finetune_trainer.evaluation.content import content_of
-from finetune_trainer.evaluation.questions import context_length, encode_questions, load_questions
+from finetune_trainer.evaluation.questions import context_length, load_questions
 from finetune_trainer.evaluation.subject import KnownBases, Subject, find_subject
 from finetune_trainer.failures import UserError
 from finetune_trainer.reporting import Reporter
@@ -56,7 +57,7 @@ def _digest(order: PrepareEvaluationOrder, subject: Subject, suite: LoadedSuite)
     """Puts every question into the model's tokens on the way, for a suite that does not fit must not cost a GPU."""
     tokenizer, context = subject.tokenizer(), context_length(subject.base.config)
     for task in suite.suite.scored_tasks:
-        encode_questions(suite, task, tokenizer, order.decoding, context)
+        encode_asked(suite, task, tokenizer, order.decoding, context)
     return ModelDigest(name=subject.name, digest=content_of(subject, tokenizer, suite, order.decoding).digest)
 
 

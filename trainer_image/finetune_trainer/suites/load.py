@@ -82,6 +82,8 @@ def _read_examples(folder: Path, file_name: str) -> Iterator[tuple[_Place, model
 
 
 def _inside(folder: Path, file_name: str) -> Path:
+    if "\0" in file_name:
+        raise SuiteError(f"{SUITE_FILE}: examples: {file_name!r} names no file; a name has no NUL in it")
     root, path = folder.resolve(), (folder / file_name).resolve()
     if not path.is_relative_to(root):
         raise SuiteError(f"{SUITE_FILE}: examples: {file_name!r} leaves the suite's folder; name a file inside it")
@@ -134,6 +136,15 @@ def _check_example(suite: model.Suite, file_name: str, place: _Place, example: m
         raise SuiteError(f"{place}: reference: missing; give the right answer to {example.id!r}")
     elif fault := references.fault(task.scorer, example.reference):
         raise SuiteError(f"{place}: reference: {fault}")
+    elif isinstance(task.scorer, model.ChoiceScorer):
+        _check_choices(place, example)
+    elif example.choices is not None:
+        raise SuiteError(f"{place}: choices: only a choice task offers them; leave them out")
+
+
+def _check_choices(place: _Place, example: model.Example) -> None:
+    if fault := references.choice_fault(example):
+        raise SuiteError(f"{place}: {fault}")
 
 
 def _check_raw_text(place: _Place, example: model.Example) -> None:
