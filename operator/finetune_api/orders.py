@@ -12,6 +12,7 @@ from finetune_api.guard import Guard
 from finetune_api.planning import GpuClass, Measured
 from finetune_api.quality import DatasetQuality
 from finetune_api.quantization import Method, Quantization
+from finetune_api.sources import SuiteSplit
 from finetune_api.tracking import Tracking
 
 ORDER_VARIABLE = "FINETUNE_ORDER"
@@ -48,6 +49,7 @@ class SuiteLocation(WireModel):
 
     builtin: str | None = None
     location: Location | None = None
+    split: SuiteSplit = SuiteSplit.HOLDOUT
     limit_per_task: int | None = None
 
 

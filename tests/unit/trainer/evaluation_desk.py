@@ -110,6 +110,7 @@ def write_suite(folder: Path, change: Callable[[dict[str, Any]], None] | None = 
         "name": "small",
         "version": "1",
         "title": "Small",
+        "searchFraction": 0,
         "tasks": [
             {
                 "name": "eps",

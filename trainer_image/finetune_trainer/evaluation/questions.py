@@ -16,6 +16,7 @@ from finetune_trainer.locations import resolve_folder
 from finetune_trainer.suites.load import builtin_suite_folder, load_suite
 from finetune_trainer.suites.model import Example, LoadedSuite, SuiteError, Task
 from finetune_trainer.suites.selection import select_each
+from finetune_trainer.suites.splitting import take
 from finetune_trainer.tokenization import EncodingError, Tokenizer
 
 Tokens = tuple[int, ...]
@@ -60,7 +61,7 @@ class TextTask:
 def load_questions(suite: SuiteLocation) -> LoadedSuite:
     """The suite with as many examples as the order wants. UserError (SuiteInvalid) says file, line and remedy."""
     try:
-        return select_each(load_suite(_folder(suite)), suite.limit_per_task)
+        return select_each(take(load_suite(_folder(suite)), suite.split), suite.limit_per_task)
     except SuiteError as error:
         field = suite.location.manifest_field if suite.location else "spec.suite.builtin"
         raise UserError(Reason.SUITE_INVALID, f"{field}: {error}") from error

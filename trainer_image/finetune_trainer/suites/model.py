@@ -123,6 +123,9 @@ class Suite(SuiteModel):
     version: ShortText
     title: ShortText
     margin: float = Field(default=0.03, gt=0, lt=1, description="The largest difference in score that nobody minds.")
+    search_fraction: float = Field(
+        default=0.2, ge=0, lt=1, description="Share of the groups kept apart to choose by: prompts, shots, parameters."
+    )
     tasks: tuple[Task, ...] = Field(min_length=1, max_length=12)
 
     @model_validator(mode="after")
