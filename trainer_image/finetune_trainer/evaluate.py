@@ -22,6 +22,7 @@ from finetune_trainer.evaluation.partial import PartialPredictions
 from finetune_trainer.evaluation.questions import (
     QuestionTask,
     TextTask,
+    as_put,
     context_length,
     encode_texts,
     load_questions,
@@ -45,6 +46,8 @@ class _Examination:
 
     order: EvaluateOrder
     suite: LoadedSuite
+    put: LoadedSuite
+    """The suite with the worked examples before its questions, where there are any."""
     subject: Subject
     tokenizer: Tokenizer
     content: EvaluationContent
@@ -83,14 +86,15 @@ def _prepare(order: EvaluateOrder, reporter: Reporter) -> _Examination:
     suite = load_questions(order.suite)
     subject = find_subject(order.model, KnownBases(reporter))
     tokenizer = subject.tokenizer()
-    content = content_of(subject, tokenizer, suite, order.decoding)
+    put = as_put(suite, order.suite, order.model.shots)
+    content = content_of(subject, tokenizer, suite, order.decoding, put)
     if content.digest != order.digest:
         raise UserError(
             Reason.CONTENT_CHANGED,
             f"model or suite changed since the evaluation was prepared: they have digest {content.digest}, expected "
             f"{order.digest}. Restore the files, or make a new Evaluation or Comparison of the new ones",
         )
-    return _Examination(order, suite, subject, tokenizer, content, device)
+    return _Examination(order, suite, put, subject, tokenizer, content, device)
 
 
 def _ask(examination: _Examination, partial: PartialPredictions, reporter: Reporter) -> None:
@@ -125,7 +129,7 @@ def _work_off(
 
 
 def _tasks(examination: _Examination) -> list[QuestionTask | ChoiceTask | TextTask]:
-    suite, tokenizer, decoding = examination.suite, examination.tokenizer, examination.order.decoding
+    suite, tokenizer, decoding = examination.put, examination.tokenizer, examination.order.decoding
     return [
         encode_asked(suite, task, tokenizer, decoding, examination.context)
         if task.is_scored
@@ -143,7 +147,14 @@ def _write(examination: _Examination, partial: PartialPredictions) -> EvaluateRe
         tasks=task_scores(suite, predictions),
         seconds=f"{partial.seconds:.1f}",
     )
-    record = record_of(examination.content, suite, examination.precision, examination.device.name, examination.window)
+    record = record_of(
+        examination.content,
+        suite,
+        examination.precision,
+        examination.device.name,
+        examination.window,
+        order.model.shots,
+    )
     with staged_step(Path(order.directory), Step.EVALUATE) as staged:
         lines = "".join(each.to_line() + "\n" for each in predictions)
         (staged.path / PREDICTIONS_FILE).write_text(lines, encoding="utf-8")

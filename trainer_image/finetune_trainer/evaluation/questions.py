@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from finetune_trainer.locations import resolve_folder
 from finetune_trainer.suites.load import builtin_suite_folder, load_suite
 from finetune_trainer.suites.model import Example, LoadedSuite, SuiteError, Task
 from finetune_trainer.suites.selection import select_each
+from finetune_trainer.suites.shots import with_shots
 from finetune_trainer.suites.splitting import take
 from finetune_trainer.tokenization import EncodingError, Tokenizer
 
@@ -60,8 +62,20 @@ class TextTask:
 
 def load_questions(suite: SuiteLocation) -> LoadedSuite:
     """The suite with as many examples as the order wants. UserError (SuiteInvalid) says file, line and remedy."""
-    try:
+    with _suite_errors(suite):
         return select_each(take(load_suite(_folder(suite)), suite.split), suite.limit_per_task)
+
+
+def as_put(asked: LoadedSuite, suite: SuiteLocation, shots: int) -> LoadedSuite:
+    """The suite's questions as they are put to a model that is shown so many worked examples."""
+    with _suite_errors(suite):
+        return with_shots(asked, load_suite(_folder(suite)), shots) if shots else asked
+
+
+@contextmanager
+def _suite_errors(suite: SuiteLocation) -> Iterator[None]:
+    try:
+        yield
     except SuiteError as error:
         field = suite.location.manifest_field if suite.location else "spec.suite.builtin"
         raise UserError(Reason.SUITE_INVALID, f"{field}: {error}") from error

@@ -51,9 +51,25 @@ def load_suite(folder: Path) -> model.LoadedSuite:
             _check_example(suite, file_name, place, example)
             _check_first_use(seen, place, example)
             by_task[example.task].append(example)
+    shots = _read_shots(folder, suite, seen)
     _check_counts(suite, by_task)
     ordered = {name: tuple(sorted(each, key=lambda one: one.id)) for name, each in by_task.items()}
-    return model.LoadedSuite(suite=suite, examples=ordered)
+    return model.LoadedSuite(suite=suite, examples=ordered, shots=shots)
+
+
+def _read_shots(folder: Path, suite: model.Suite, seen: dict[str, _Place]) -> tuple[model.Example, ...]:
+    """Their ids must not be used by a scored example: one of both would be the answer to the other."""
+    if suite.shots is None:
+        return ()
+    shots: list[model.Example] = []
+    scored = [task.name for task in suite.scored_tasks]
+    for place, example in _read_examples(folder, suite.shots):
+        if example.task not in scored:
+            raise SuiteError(f"{place}: task: {example.task!r} shows no answers; it must be {' or '.join(scored)}")
+        _check_content(suite.task(example.task), place, example)
+        _check_first_use(seen, place, example)
+        shots.append(example)
+    return tuple(shots)
 
 
 def _read_suite(folder: Path) -> model.Suite:
@@ -127,7 +143,12 @@ def _check_example(suite: model.Suite, file_name: str, place: _Place, example: m
     expected = [task.name for task in suite.tasks if task.examples == file_name]
     if example.task not in expected:
         raise SuiteError(f"{place}: task: {example.task!r} is out of place; this file is for {' and '.join(expected)}")
-    task = suite.task(example.task)
+    if example.answer is not None:
+        raise SuiteError(f"{place}: answer: only a worked example (shots) shows one; give the reference alone")
+    _check_content(suite.task(example.task), place, example)
+
+
+def _check_content(task: model.Task, place: _Place, example: model.Example) -> None:
     if not task.is_scored:
         _check_raw_text(place, example)
     elif example.text is not None:

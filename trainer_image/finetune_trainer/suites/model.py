@@ -126,6 +126,9 @@ class Suite(SuiteModel):
     search_fraction: float = Field(
         default=0.2, ge=0, lt=1, description="Share of the groups kept apart to choose by: prompts, shots, parameters."
     )
+    shots: FileName | None = Field(
+        default=None, description="The .jsonl file of worked examples; without one they are of the search groups."
+    )
     tasks: tuple[Task, ...] = Field(min_length=1, max_length=12)
 
     @model_validator(mode="after")
@@ -170,6 +173,10 @@ class Example(SuiteModel):
     prompt: Annotated[str, StringConstraints(min_length=1)] | None = None
     reference: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
     choices: tuple[Choice, ...] | None = Field(default=None, min_length=2, max_length=26)
+    answer: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
+        default=None,
+        description="Of a worked example: how its answer is written, where that is not the reference.",
+    )
     text: Annotated[str, StringConstraints(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -193,3 +200,5 @@ class LoadedSuite:
 
     suite: Suite
     examples: Mapping[str, tuple[Example, ...]]
+    shots: tuple[Example, ...] = ()
+    """Worked examples of the suite's own, of all tasks, in the order of their file."""

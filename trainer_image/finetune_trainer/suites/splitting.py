@@ -7,6 +7,7 @@ keeps each group on its side, whatever is added to the suite or taken out of it.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from finetune_api.sources import SuiteSplit
 from finetune_trainer.suites import model
@@ -24,7 +25,8 @@ def take(loaded: model.LoadedSuite, split: SuiteSplit) -> model.LoadedSuite:
     """The suite with the examples of one side. SuiteError where a task has none there."""
     if split is SuiteSplit.ALL:
         return loaded
-    return model.LoadedSuite(loaded.suite, {task.name: _side(loaded, task, split) for task in loaded.suite.tasks})
+    sides = {task.name: _side(loaded, task, split) for task in loaded.suite.tasks}
+    return replace(loaded, examples=sides)
 
 
 def _side(loaded: model.LoadedSuite, task: model.Task, split: SuiteSplit) -> tuple[model.Example, ...]:
