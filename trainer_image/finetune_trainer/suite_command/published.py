@@ -54,7 +54,10 @@ def finqa(files: Sequence[Path]) -> Converted:
     ]
     found = {example.task for example in examples}
     number = {"kind": "number", "marker": "Answer:", "relativeTolerance": "0.01"}
-    scorers = {"finqa-number": number, "finqa-yes-no": {"kind": "label", "labels": _YES_NO}}
+    scorers: dict[str, Mapping[str, Any]] = {
+        "finqa-number": number,
+        "finqa-yes-no": {"kind": "label", "labels": _YES_NO},
+    }
     tasks = [_task(name, name, scorer, 256) for name, scorer in scorers.items() if name in found]
     return Converted(_suite("finqa", "FinQA", tasks), examples)
 

@@ -13,12 +13,13 @@ from finetune_api.sources import SuiteSplit
 from finetune_trainer.suites import model
 
 _HASH_BYTES = 8
+_HASHES = 1 << 8 * _HASH_BYTES
 
 
 def is_search(suite: model.Suite, group: str) -> bool:
     """Whether this group is kept apart. sha256 over the suite's name, a zero byte and the group, as a fraction of 1."""
     hashed = hashlib.sha256(f"{suite.name}\0{group}".encode()).digest()[:_HASH_BYTES]
-    return int.from_bytes(hashed) < suite.search_fraction * 2 ** (8 * _HASH_BYTES)
+    return int.from_bytes(hashed, "big") / _HASHES < suite.search_fraction
 
 
 def take(loaded: model.LoadedSuite, split: SuiteSplit) -> model.LoadedSuite:
