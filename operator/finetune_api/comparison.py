@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from finetune_api.conditions import ComparisonPhase, Conditions, list_map
-from finetune_api.evaluation import Decoding
+from finetune_api.evaluation import MOST_SHOTS, Decoding
 from finetune_api.fields import (
     ApiModel,
     Count,
@@ -35,8 +35,11 @@ class Candidate(ApiModel):
 class Baseline(ApiModel):
     """The model to compare with."""
 
-    base_model: BaseModelSource
-    """A base model as it is."""
+    base_model: BaseModelSource | None = None
+    """A base model as it is; the candidate's base model when it is left out."""
+    shots: Annotated[int, Field(ge=0, le=MOST_SHOTS)] = 0
+    """Worked examples of the suite that are put before each question to the baseline, and to it alone: what a
+    candidate gains by knowing the format shows no longer."""
 
 
 class Gate(ApiModel):

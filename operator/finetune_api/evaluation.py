@@ -21,6 +21,8 @@ from finetune_api.runs import History, Progress, Run
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, SuiteSource
 from finetune_api.workload import ImagePullSecrets, PriorityClassName, Resources, Retry
 
+MOST_SHOTS = 8
+
 
 class ModelUnderTest(ApiModel):
     """The model that answers."""
@@ -34,6 +36,8 @@ class ModelUnderTest(ApiModel):
     quantization: Quantization | None = None
     """How the base model's weights are kept in memory; when it is left out, as they were in training,
     and none for a base model."""
+    shots: Annotated[int, Field(ge=0, le=MOST_SHOTS)] = 0
+    """Worked examples of the suite that are put before each question."""
 
 
 class Decoding(ApiModel):

@@ -5,13 +5,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, TypeAdapter
 
 from finetune_api.comparison import Cost, Costs, Gate
-from finetune_api.evaluation import Decoding
+from finetune_api.evaluation import MOST_SHOTS, Decoding
 from finetune_api.fields import WireModel
 from finetune_api.finetunejob import Export, Lora, Training
 from finetune_api.guard import Guard
 from finetune_api.planning import GpuClass, Measured
 from finetune_api.quality import DatasetQuality
 from finetune_api.quantization import Method, Quantization
+from finetune_api.sources import SuiteSplit
 from finetune_api.tracking import Tracking
 
 ORDER_VARIABLE = "FINETUNE_ORDER"
@@ -48,6 +49,7 @@ class SuiteLocation(WireModel):
 
     builtin: str | None = None
     location: Location | None = None
+    split: SuiteSplit = SuiteSplit.HOLDOUT
     limit_per_task: int | None = None
 
 
@@ -64,6 +66,8 @@ class ModelLocation(WireModel):
     """The digest that the adapter's files must have."""
     quantization: Quantization = Quantization.NONE
     """The form that is scored: how the base model's weights are kept in memory."""
+    shots: Annotated[int, Field(ge=0, le=MOST_SHOTS)] = 0
+    """Worked examples of the suite before each question."""
 
 
 class OrderBase(WireModel):

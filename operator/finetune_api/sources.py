@@ -1,5 +1,6 @@
 """Where things are: base models, datasets, suites and artifacts."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -67,6 +68,14 @@ class DatasetSource(ApiModel):
     """A JSONL file in a ConfigMap (at most 1 MiB)."""
 
 
+class SuiteSplit(StrEnum):
+    """Which of a suite's groups are asked. A group's hash decides, so that it is always on the same side."""
+
+    HOLDOUT = "holdout"
+    SEARCH = "search"
+    ALL = "all"
+
+
 class SuiteSource(ApiModel):
     """The questions and how their answers are scored: a folder with suite.yaml and JSONL examples."""
 
@@ -78,6 +87,8 @@ class SuiteSource(ApiModel):
     """A suite in a ConfigMap, whose keys are suite.yaml and the files that it names."""
     persistent_volume_claim: ClaimPath | None = None
     """A suite's folder on a volume. It is mounted read-only."""
+    split: SuiteSplit = SuiteSplit.HOLDOUT
+    """holdout: what a verdict rests on; search: the groups that the suite keeps apart to choose by; all: both."""
     limit_per_task: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Score only so many examples of each task: the same ones for every model, spread over groups and patterns."""
 

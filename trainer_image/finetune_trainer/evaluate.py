@@ -13,6 +13,7 @@ from finetune_api.orders import EvaluateOrder
 from finetune_api.quantization import Precision
 from finetune_api.results import EvaluateResult
 from finetune_trainer.artifacts import find_complete, staged_step
+from finetune_trainer.evaluation.choices import ChoiceTask, encode_asked
 from finetune_trainer.evaluation.content import EvaluationContent, content_of, precision_for
 from finetune_trainer.evaluation.examination import Batch, Examiner, batches_of
 from finetune_trainer.evaluation.likelihood import window_length
@@ -21,8 +22,8 @@ from finetune_trainer.evaluation.partial import PartialPredictions
 from finetune_trainer.evaluation.questions import (
     QuestionTask,
     TextTask,
+    as_put,
     context_length,
-    encode_questions,
     encode_texts,
     load_questions,
 )
@@ -45,6 +46,8 @@ class _Examination:
 
     order: EvaluateOrder
     suite: LoadedSuite
+    put: LoadedSuite
+    """The suite with the worked examples before its questions, where there are any."""
     subject: Subject
     tokenizer: Tokenizer
     content: EvaluationContent
@@ -83,14 +86,15 @@ def _prepare(order: EvaluateOrder, reporter: Reporter) -> _Examination:
     suite = load_questions(order.suite)
     subject = find_subject(order.model, KnownBases(reporter))
     tokenizer = subject.tokenizer()
-    content = content_of(subject, tokenizer, suite, order.decoding)
+    put = as_put(suite, order.suite, order.model.shots)
+    content = content_of(subject, tokenizer, suite, order.decoding, put)
     if content.digest != order.digest:
         raise UserError(
             Reason.CONTENT_CHANGED,
             f"model or suite changed since the evaluation was prepared: they have digest {content.digest}, expected "
             f"{order.digest}. Restore the files, or make a new Evaluation or Comparison of the new ones",
         )
-    return _Examination(order, suite, subject, tokenizer, content, device)
+    return _Examination(order, suite, put, subject, tokenizer, content, device)
 
 
 def _ask(examination: _Examination, partial: PartialPredictions, reporter: Reporter) -> None:
@@ -124,10 +128,10 @@ def _work_off(
         reporter.progress(done, examples, eta_seconds=seconds_left)
 
 
-def _tasks(examination: _Examination) -> list[QuestionTask | TextTask]:
-    suite, tokenizer, decoding = examination.suite, examination.tokenizer, examination.order.decoding
+def _tasks(examination: _Examination) -> list[QuestionTask | ChoiceTask | TextTask]:
+    suite, tokenizer, decoding = examination.put, examination.tokenizer, examination.order.decoding
     return [
-        encode_questions(suite, task, tokenizer, decoding, examination.context)
+        encode_asked(suite, task, tokenizer, decoding, examination.context)
         if task.is_scored
         else encode_texts(suite, task, tokenizer)
         for task in suite.suite.tasks
@@ -143,7 +147,14 @@ def _write(examination: _Examination, partial: PartialPredictions) -> EvaluateRe
         tasks=task_scores(suite, predictions),
         seconds=f"{partial.seconds:.1f}",
     )
-    record = record_of(examination.content, suite, examination.precision, examination.device.name, examination.window)
+    record = record_of(
+        examination.content,
+        suite,
+        examination.precision,
+        examination.device.name,
+        examination.window,
+        order.model.shots,
+    )
     with staged_step(Path(order.directory), Step.EVALUATE) as staged:
         lines = "".join(each.to_line() + "\n" for each in predictions)
         (staged.path / PREDICTIONS_FILE).write_text(lines, encoding="utf-8")

@@ -11,11 +11,12 @@ from pathlib import Path
 from finetune_api.comparison import Gate
 from finetune_api.conditions import Reason
 from finetune_api.group import Step
-from finetune_api.orders import PrepareEvaluationOrder
+from finetune_api.orders import ModelLocation, PrepareEvaluationOrder
 from finetune_api.results import EvaluateResult, ModelDigest, PrepareEvaluationResult
 from finetune_trainer.artifacts import find_complete
+from finetune_trainer.evaluation.choices import encode_asked
 from finetune_trainer.evaluation.content import content_of
-from finetune_trainer.evaluation.questions import context_length, encode_questions, load_questions
+from finetune_trainer.evaluation.questions import as_put, context_length, load_questions
 from finetune_trainer.evaluation.subject import KnownBases, Subject, find_subject
 from finetune_trainer.failures import UserError
 from finetune_trainer.reporting import Reporter
@@ -30,7 +31,7 @@ def run(order: PrepareEvaluationOrder, reporter: Reporter) -> PrepareEvaluationR
     suite = load_questions(order.suite)
     _check_gate(order.gate, suite)
     bases = KnownBases(reporter)
-    digests = tuple(_digest(order, find_subject(model, bases), suite) for model in order.models)
+    digests = tuple(_digest(order, model, find_subject(model, bases), suite) for model in order.models)
     _check_expected(order.expected_digest, digests)
     return PrepareEvaluationResult(
         digests=digests,
@@ -65,12 +66,13 @@ def _check_gate(gate: Gate | None, suite: LoadedSuite) -> None:
         )
 
 
-def _digest(order: PrepareEvaluationOrder, subject: Subject, suite: LoadedSuite) -> ModelDigest:
+def _digest(order: PrepareEvaluationOrder, model: ModelLocation, subject: Subject, suite: LoadedSuite) -> ModelDigest:
     """Puts every question into the model's tokens on the way, for a suite that does not fit must not cost a GPU."""
     tokenizer, context = subject.tokenizer(), context_length(subject.base.config)
+    put = as_put(suite, order.suite, model.shots)
     for task in suite.suite.scored_tasks:
-        encode_questions(suite, task, tokenizer, order.decoding, context)
-    return ModelDigest(name=subject.name, digest=content_of(subject, tokenizer, suite, order.decoding).digest)
+        encode_asked(put, task, tokenizer, order.decoding, context)
+    return ModelDigest(name=subject.name, digest=content_of(subject, tokenizer, suite, order.decoding, put).digest)
 
 
 def _check_expected(expected: str | None, digests: Sequence[ModelDigest]) -> None:

@@ -121,6 +121,17 @@ class Tokenizer:
             return self.encode_text(question)
         return self.encode_messages([{"role": "user", "content": question}])
 
+    def encode_choice(self, prompt: str | Messages, choice: str) -> EncodedExample:
+        """Tokens of a prompt and of one answer that is offered for it, without an end.
+
+        After raw text a space comes first, unless the text ends in one. EncodingError as for messages.
+        """
+        if isinstance(prompt, str):
+            seam = "" if prompt[-1:].isspace() else " "
+            return self._joined(self.encode_text(prompt), self.encode_text(prompt + seam + choice), seam + choice)
+        rendered = self._rendered(prompt, add_generation_prompt=True)
+        return self._joined(self._encode_rendered(rendered), self._encode_rendered(rendered + choice), choice)
+
     def encode_example(self, example: Example) -> EncodedExample:
         """Tokens of an example, prompt and completion. EncodingError where the model's template refuses it."""
         if self._template is not None:

@@ -99,15 +99,18 @@ def train(spec: FineTuneJobSpec, folder: str, tracking: Tracking | None) -> Trai
     )
 
 
-def base_model(source: BaseModelSource, quantization: Quantization | None, field: str) -> ModelLocation:
+def base_model(source: BaseModelSource, quantization: Quantization | None, field: str, shots: int = 0) -> ModelLocation:
     return ModelLocation(
         name=BASE,
         base_model=base_model_location(source, field),
         quantization=quantization or Quantization.NONE,
+        shots=shots,
     )
 
 
-def fine_tuned_model(model: FineTunedModelSpec, name: str, quantization: Quantization | None = None) -> ModelLocation:
+def fine_tuned_model(
+    model: FineTunedModelSpec, name: str, quantization: Quantization | None = None, shots: int = 0
+) -> ModelLocation:
     """A base model with its adapter, both bound to the digests that the registry entry keeps."""
     return ModelLocation(
         name=name,
@@ -116,14 +119,16 @@ def fine_tuned_model(model: FineTunedModelSpec, name: str, quantization: Quantiz
         adapter=claim_location(model.adapter.persistent_volume_claim, "spec.adapter.persistentVolumeClaim"),
         adapter_digest=model.adapter.digest,
         quantization=quantization or model.parameters.quantization,
+        shots=shots,
     )
 
 
 def model_under_test(spec: EvaluationSpec, model: FineTunedModelSpec | None) -> ModelLocation:
     if model is not None:
-        return fine_tuned_model(model, spec.model.fine_tuned_model or BASE, spec.model.quantization)
+        name = spec.model.fine_tuned_model or BASE
+        return fine_tuned_model(model, name, spec.model.quantization, spec.model.shots)
     assert spec.model.base_model is not None, "the schema demands a model"
-    return base_model(spec.model.base_model, spec.model.quantization, "spec.model.baseModel")
+    return base_model(spec.model.base_model, spec.model.quantization, "spec.model.baseModel", spec.model.shots)
 
 
 def prepare_evaluation(spec: EvaluationSpec, model: FineTunedModelSpec | None, folder: str) -> PrepareEvaluationOrder:
@@ -152,9 +157,10 @@ def prepare_comparison(
 ) -> PrepareEvaluationOrder:
     """`models` are the candidates', by their FineTuneJob. The baseline is scored in the first one's form."""
     candidates = tuple(fine_tuned_model(model, name) for name, model in models.items())
+    shots = spec.baseline.shots if spec.baseline is not None else 0
     return PrepareEvaluationOrder(
         directory=mounted(folder),
-        models=(base_model(baseline, candidates[0].quantization, "spec.baseline.baseModel"), *candidates),
+        models=(base_model(baseline, candidates[0].quantization, "spec.baseline.baseModel", shots), *candidates),
         suite=suite_location(spec.suite, "spec.suite"),
         decoding=spec.decoding,
         gate=spec.gate,

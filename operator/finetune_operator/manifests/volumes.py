@@ -79,15 +79,21 @@ def dataset_location(source: DatasetSource, field: str) -> Location:
 
 
 def suite_location(source: SuiteSource, field: str) -> SuiteLocation:
-    limit = source.limit_per_task
+    return SuiteLocation(
+        builtin=source.builtin,
+        location=_suite_folder(source, field),
+        split=source.split,
+        limit_per_task=source.limit_per_task,
+    )
+
+
+def _suite_folder(source: SuiteSource, field: str) -> Location | None:
     if source.config_map is not None:
         volume = f"{CONFIG_MAPS_MOUNT}/{source.config_map.name}"
-        folder = Location(volume=volume, path=".", manifest_field=f"{field}.configMap")
-        return SuiteLocation(location=folder, limit_per_task=limit)
+        return Location(volume=volume, path=".", manifest_field=f"{field}.configMap")
     if source.persistent_volume_claim is not None:
-        folder = claim_location(source.persistent_volume_claim, f"{field}.persistentVolumeClaim")
-        return SuiteLocation(location=folder, limit_per_task=limit)
-    return SuiteLocation(builtin=source.builtin, limit_per_task=limit)
+        return claim_location(source.persistent_volume_claim, f"{field}.persistentVolumeClaim")
+    return None
 
 
 def inputs(*sources: Source) -> tuple[frozenset[str], frozenset[str]]:

@@ -122,12 +122,18 @@ def _evaluate(situation: Situation, model: Models) -> Plan:
 
 def _baseline(situation: Situation, model: FineTunedModelSpec) -> ModelUnderTest:
     """The baseline in the form that the candidate is scored in, so that the adapter alone makes the difference."""
-    return ModelUnderTest(base_model=_baseline_source(situation, model), quantization=model.parameters.quantization)
+    baseline = situation.spec.baseline
+    return ModelUnderTest(
+        base_model=_baseline_source(situation, model),
+        quantization=model.parameters.quantization,
+        shots=baseline.shots if baseline is not None else 0,
+    )
 
 
 def _baseline_source(situation: Situation, model: FineTunedModelSpec) -> BaseModelSource:
     baseline = situation.spec.baseline
-    return baseline.base_model if baseline is not None else model.base_model.source
+    named = baseline.base_model if baseline is not None else None
+    return named or model.base_model.source
 
 
 def _compare(situation: Situation, model: Models) -> Plan:

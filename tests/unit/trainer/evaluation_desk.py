@@ -110,6 +110,8 @@ def write_suite(folder: Path, change: Callable[[dict[str, Any]], None] | None = 
         "name": "small",
         "version": "1",
         "title": "Small",
+        "searchFraction": 0,
+        "shots": "shots.jsonl",
         "tasks": [
             {
                 "name": "eps",
@@ -134,6 +136,7 @@ def write_suite(folder: Path, change: Callable[[dict[str, Any]], None] | None = 
     (folder / "suite.yaml").write_text(yaml.safe_dump(document))
     write_lines(folder / "eps.jsonl", [_question("eps", number, "1.25") for number in range(24)])
     write_lines(folder / "mood.jsonl", [_question("mood", number, "good") for number in range(24)])
+    write_lines(folder / "shots.jsonl", _shots())
     write_lines(folder / "texts.jsonl", [_text(number) for number in range(24)])
 
 
@@ -166,6 +169,16 @@ def _question(task: str, number: int, reference: str) -> dict[str, Any]:
         "messages": [{"role": "user", "content": content}],
         "reference": reference,
     }
+
+
+def _shots() -> list[dict[str, Any]]:
+    worked = [_question("eps", 0, "1.50"), _question("eps", 1, "-0.25"), _question("mood", 0, "bad")]
+    worked.append(_question("mood", 1, "good"))
+    asked = [[{"role": "user", "content": f"What of Company {letter}?"}] for letter in "WXYZ"]
+    return [
+        row | {"id": f"shot-{number}", "group": "shots", "messages": messages}
+        for number, (row, messages) in enumerate(zip(worked, asked, strict=True))
+    ]
 
 
 def _text(number: int) -> dict[str, Any]:

@@ -71,6 +71,8 @@ def test_files_behind_links_within_the_folder_are_read_as_kubernetes_mounts_them
     assert load.load_suite(tmp_path).suite.name == "mine"
 
 
+NAN_SCORER = {"kind": "number", "absoluteTolerance": "nan"}
+
 BAD_FOLDERS: list[tuple[str, Callable[[Path], Path], str]] = [
     ("no suite.yaml", lambda folder: folder, r"suite\.yaml: no such file"),
     ("no examples", lambda f: write_suite(f, [a_task()], {"eps.jsonl": []}), r"eps\.jsonl: no example of task 'eps'"),
@@ -132,7 +134,39 @@ BAD_FOLDERS: list[tuple[str, Callable[[Path], Path], str]] = [
         "'left' is not one of the labels up, down",
     ),
     (
-        "growth without a direction",
+        "a choice task without choices",
+        lambda f: write_suite(f, [a_task(scorer={"kind": "choice"})], {"eps.jsonl": [an_example()]}),
+        "line 1: choices: missing",
+    ),
+    (
+        "a reference that is no choice",
+        lambda f: write_suite(
+            f, [a_task(scorer={"kind": "choice"})], {"eps.jsonl": [an_example(choices=["1.2", "1.3"], reference="C")]}
+        ),
+        "line 1: reference: 'C' is none of the choices, nor the letter of one",
+    ),
+    (
+        "a choice twice",
+        lambda f: write_suite(
+            f, [a_task(scorer={"kind": "choice"})], {"eps.jsonl": [an_example(choices=["1", "1"], reference="1")]}
+        ),
+        "line 1: choices: two of them are the same",
+    ),
+    ("choices that nobody offers", lambda f: write_example(f, choices=["1", "2"]), "only a choice task offers them"),
+    (
+        "a reference without a word",
+        lambda f: write_suite(f, [a_task(scorer={"kind": "span"})], {"eps.jsonl": [an_example(reference="the ...")]}),
+        "'the ...' has no word or figure",
+    ),
+    ("a weight that is no number", lambda f: write_suite(f, [a_task(weight=float("nan"))], {}), r"tasks\.0\.weight: "),
+    ("an endless weight", lambda f: write_suite(f, [a_task(weight=float("inf"))], {}), r"tasks\.0\.weight: "),
+    ("a tolerance that is no number", lambda f: write_suite(f, [a_task(scorer=NAN_SCORER)], {}), "absoluteTolerance: "),
+    ("an empty line only", lambda f: write_lines(f, b"", b"  "), r"eps\.jsonl: no example of task 'eps'"),
+    ("a folder as file", lambda f: write_suite(f, [a_task(examples=".")], {}), "'.' does not exist"),
+    ("a path with a NUL", lambda f: write_suite(f, [a_task(examples="a\0b")], {}), "names no file"),
+    ("a path that is too long", lambda f: write_suite(f, [a_task(examples="a" * 300)], {}), r"tasks\.0\.examples: "),
+    (
+        "a growth without a direction",
         lambda f: write_suite(f, [a_task(scorer={"kind": "growth"})], {"eps.jsonl": [an_example(reference="5%")]}),
         "'5%' is not a direction and a percentage",
     ),
@@ -166,7 +200,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 def test_an_endless_line_does_not_fill_the_memory(tmp_path: Path) -> None:
     write_suite(tmp_path, [a_task()], {"eps.jsonl": []})
-    os.truncate(tmp_path / "eps.jsonl", 64 * load.MAX_LINE_BYTES)
+    os.truncate(tmp_path / "eps.jsonl", 100 * load.MAX_LINE_BYTES)
     tracemalloc.start()
     try:
         with pytest.raises(SuiteError, match="line 1: longer than 1 MiB"):

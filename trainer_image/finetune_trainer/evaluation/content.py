@@ -12,6 +12,7 @@ from finetune_trainer.evaluation.subject import Subject
 from finetune_trainer.scoring.scorers import SCORING_VERSION
 from finetune_trainer.suites.digest import suite_digest
 from finetune_trainer.suites.model import LoadedSuite
+from finetune_trainer.suites.shots import questions_digest
 from finetune_trainer.tokenization import Tokenizer
 
 CONTENT_VERSION = 1
@@ -32,6 +33,8 @@ class EvaluationContent(BaseModel):
     adapter: str | None
     quantization: Quantization
     suite: str
+    shots: str | None = None
+    """Digest of the questions with the worked examples before them, where there are any."""
     decoding: Decoding
     scoring: str = SCORING_VERSION
     prompt: str
@@ -43,13 +46,16 @@ class EvaluationContent(BaseModel):
         return document_digest(self.model_dump(mode="json", by_alias=True))
 
 
-def content_of(subject: Subject, tokenizer: Tokenizer, suite: LoadedSuite, decoding: Decoding) -> EvaluationContent:
-    """What evaluating this model on this suite is named by."""
+def content_of(
+    subject: Subject, tokenizer: Tokenizer, suite: LoadedSuite, decoding: Decoding, put: LoadedSuite | None = None
+) -> EvaluationContent:
+    """What evaluating this model on this suite is named by; `put` is the suite with worked examples, if there are."""
     return EvaluationContent(
         base_model=subject.base_digest,
         adapter=subject.adapter_digest,
         quantization=subject.quantization,
         suite=suite_digest(suite),
+        shots=None if put is None or put is suite else questions_digest(put),
         decoding=decoding,
         prompt=document_digest(tokenizer.encode_question(_SAMPLE_QUESTION)),
     )

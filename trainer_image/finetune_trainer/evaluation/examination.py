@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from finetune_trainer.evaluation.batches import batches, common_beginning
+from finetune_trainer.evaluation.choices import ChoiceTask, choice_batches
 from finetune_trainer.evaluation.generation import Generator, Prefix
 from finetune_trainer.evaluation.likelihood import TOKENS_AT_ONCE, Window, negative_log_likelihoods, windows
 from finetune_trainer.evaluation.memory import in_portions_that_fit
 from finetune_trainer.evaluation.questions import Question, QuestionTask, RawText, TextTask, Tokens
 from finetune_trainer.scoring.predictions import ScoredPrediction, likelihood_record, scored_prediction
-from finetune_trainer.tokenization import Tokenizer
+from finetune_trainer.tokenization import EncodedExample, Tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,7 +56,15 @@ class Examiner:
 
     def negative_log_likelihood(self, texts: Sequence[Tokens]) -> list[float]:
         """Nats of each text."""
-        numbered = [(number, window) for number, text in enumerate(texts) for window in windows(text, self._window)]
+        return self._nats([windows(text, self._window) for text in texts])
+
+    def completions(self, offered: Sequence[EncodedExample]) -> list[float]:
+        """Nats of each completion after its prompt."""
+        return self._nats([[Window(each.tokens, each.prompt_length)] for each in offered])
+
+    def _nats(self, texts: Sequence[Sequence[Window]]) -> list[float]:
+        """Nats of the unseen tokens of each text's windows."""
+        numbered = [(number, window) for number, pieces in enumerate(texts) for window in pieces]
         sums = [0.0] * len(texts)
         for some in batches(numbered, lambda each: len(each[1].tokens), rows=ROWS, tokens=TOKENS_AT_ONCE):
             found = self._likelihoods_of([window for _, window in some])
@@ -121,8 +130,10 @@ class TextBatch:
         ]
 
 
-def batches_of(task: QuestionTask | TextTask) -> list[Batch]:
+def batches_of(task: QuestionTask | ChoiceTask | TextTask) -> list[Batch]:
     """A task's examples in batches."""
+    if isinstance(task, ChoiceTask):
+        return [*choice_batches(task)]
     if isinstance(task, TextTask):
         return _text_batches(task)
     return _answer_batches(task)

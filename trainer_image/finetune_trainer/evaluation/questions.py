@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from finetune_trainer.locations import resolve_folder
 from finetune_trainer.suites.load import builtin_suite_folder, load_suite
 from finetune_trainer.suites.model import Example, LoadedSuite, SuiteError, Task
 from finetune_trainer.suites.selection import select_each
+from finetune_trainer.suites.shots import with_shots
+from finetune_trainer.suites.splitting import take
 from finetune_trainer.tokenization import EncodingError, Tokenizer
 
 Tokens = tuple[int, ...]
@@ -59,8 +62,20 @@ class TextTask:
 
 def load_questions(suite: SuiteLocation) -> LoadedSuite:
     """The suite with as many examples as the order wants. UserError (SuiteInvalid) says file, line and remedy."""
+    with _suite_errors(suite):
+        return select_each(take(load_suite(_folder(suite)), suite.split), suite.limit_per_task)
+
+
+def as_put(asked: LoadedSuite, suite: SuiteLocation, shots: int) -> LoadedSuite:
+    """The suite's questions as they are put to a model that is shown so many worked examples."""
+    with _suite_errors(suite):
+        return with_shots(asked, load_suite(_folder(suite)), shots) if shots else asked
+
+
+@contextmanager
+def _suite_errors(suite: SuiteLocation) -> Iterator[None]:
     try:
-        return select_each(load_suite(_folder(suite)), suite.limit_per_task)
+        yield
     except SuiteError as error:
         field = suite.location.manifest_field if suite.location else "spec.suite.builtin"
         raise UserError(Reason.SUITE_INVALID, f"{field}: {error}") from error
@@ -87,7 +102,7 @@ def encode_questions(
     limit = min(decoding.max_new_tokens, task.max_new_tokens)
     questions = tuple(Question(example, _prompt(tokenizer, example)) for example in suite.examples[task.name])
     for question in questions:
-        _check_length(question, limit, context)
+        check_length(example=question.example, prompt=len(question.tokens), answer=limit, context=context)
     return QuestionTask(task, questions, limit)
 
 
@@ -96,29 +111,37 @@ def encode_texts(suite: LoadedSuite, task: Task, tokenizer: Tokenizer) -> TextTa
     return TextTask(task, tuple(_raw_text(tokenizer, example) for example in suite.examples[task.name]))
 
 
-def _prompt(tokenizer: Tokenizer, example: Example) -> Tokens:
+def body(tokenizer: Tokenizer, example: Example) -> str | Messages:
+    """What is put to the model: raw text, or messages for its chat template."""
     if example.prompt is not None:
-        return tokenizer.encode_text(example.prompt)
+        return example.prompt
     messages = _messages(example)
-    if not tokenizer.has_chat_template:
-        return tokenizer.encode_text("\n\n".join(message["content"] for message in messages))
+    return messages if tokenizer.has_chat_template else "\n\n".join(message["content"] for message in messages)
+
+
+def refused_by_template(example: Example, error: EncodingError) -> UserError:
+    return UserError(Reason.SUITE_INVALID, f"spec.suite: example {example.id!r}: {error}")
+
+
+def _prompt(tokenizer: Tokenizer, example: Example) -> Tokens:
+    asked = body(tokenizer, example)
     try:
-        return tokenizer.encode_messages(messages)
+        return tokenizer.encode_text(asked) if isinstance(asked, str) else tokenizer.encode_messages(asked)
     except EncodingError as error:
-        raise UserError(Reason.SUITE_INVALID, f"spec.suite: example {example.id!r}: {error}") from error
+        raise refused_by_template(example, error) from error
 
 
 def _messages(example: Example) -> Messages:
     return [{"role": message.role, "content": message.content} for message in example.messages or ()]
 
 
-def _check_length(question: Question, max_new_tokens: int, context: int | None) -> None:
-    length = len(question.tokens) + max_new_tokens
-    if context is not None and length > context:
+def check_length(example: Example, *, prompt: int, answer: int, context: int | None) -> None:
+    """UserError (SuiteInvalid) where prompt and answer, in tokens, are more than the model looks back on."""
+    if context is not None and prompt + answer > context:
         raise UserError(
             Reason.SUITE_INVALID,
-            f"spec.suite: example {question.example.id!r} takes {len(question.tokens)} tokens and its answer up to "
-            f"{max_new_tokens}, but the model looks back on {context}: shorten the example or take it out",
+            f"spec.suite: example {example.id!r} takes {prompt} tokens and its answer up to "
+            f"{answer}, but the model looks back on {context}: shorten the example or take it out",
         )
 
 

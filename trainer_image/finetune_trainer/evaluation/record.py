@@ -31,6 +31,8 @@ class EvaluationRecord(BaseModel):
     device: str
     window: int
     """Tokens of the windows in which raw text was read; they overlap by half."""
+    shots: int = 0
+    """Worked examples before each question."""
     versions: dict[str, str]
 
     def write(self, folder: Path) -> None:
@@ -44,7 +46,7 @@ def read_record(folder: Path) -> EvaluationRecord:
 
 
 def record_of(
-    content: EvaluationContent, suite: Suite, precision: Precision, device: str, window: int
+    content: EvaluationContent, suite: Suite, precision: Precision, device: str, window: int, shots: int
 ) -> EvaluationRecord:
     return EvaluationRecord(
         digest=content.digest,
@@ -54,5 +56,6 @@ def record_of(
         precision=precision,
         device=device,
         window=window,
+        shots=shots,
         versions={"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _NEGATION = re.compile(
-    r"\b(?:(?:not|no|non|never|neither|nor|without|hardly|barely|cannot|\w{2,8}n't|can't)\b|fail(?:ed|s)? to\b)"
+    r"\b(?:(?:not(?! only\b)|no|non|nothing|never|neither|nor|without|hardly|barely|cannot|\w{2,8}n't|can't)\b"
+    r"|fail(?:ed|s)? to\b)"
     r"(?: (?!but\b|rather\b|instead\b)[\w'/-]+){0,3} $",
     re.IGNORECASE,
 )

@@ -32,5 +32,5 @@ def _pattern(labels: Sequence[str]) -> re.Pattern[str]:
 
 
 def _spaced(text: str) -> str:
-    """One space between words, straight apostrophes, plain dashes."""
-    return re.sub(r"\s+", " ", numbers.plain(text))
+    """One space between words, straight apostrophes, plain dashes; no underscores that only emphasise."""
+    return re.sub(r"(?:\s|(?<!\w)_+|_+(?!\w))+", " ", numbers.plain(text))

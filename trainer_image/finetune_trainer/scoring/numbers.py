@@ -45,7 +45,7 @@ _NUMBER = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _LOSS_BEFORE = re.compile(
-    r"\b(?:minus|negative"
+    r"\b(?:minus|negative|lost"
     r"|loss(?:es)?(?: per (?:\w+ ){0,2}share| a share)?(?: \((?:basic|diluted)\))?(?: of| was| is| to| at|:| =)?)"
     r"(?: about| around| approximately)? ?$",
     re.IGNORECASE,

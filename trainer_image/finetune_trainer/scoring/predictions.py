@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from finetune_trainer.scoring import scorers
-from finetune_trainer.suites import model
+from finetune_trainer.suites import json_lines, model
 
 
 class PredictionsError(ValueError):
@@ -76,12 +76,14 @@ def likelihood_record(example: model.Example, negative_log_likelihood: float, ut
 
 
 def read_predictions(path: Path) -> tuple[ScoredPrediction, ...]:
-    """All predictions of a file, in its order."""
-    with path.open(encoding="utf-8") as stream:
-        return tuple(_parse(path, number, line) for number, line in enumerate(stream, start=1) if line.strip())
+    """All predictions of a file, in its order. PredictionsError names file and line."""
+    try:
+        return tuple(_parse(path, number, line) for number, line in json_lines.lines(path, path.name))
+    except model.SuiteError as error:
+        raise PredictionsError(str(error)) from error
 
 
-def _parse(path: Path, number: int, line: str) -> ScoredPrediction:
+def _parse(path: Path, number: int, line: bytes) -> ScoredPrediction:
     try:
         return ScoredPrediction.model_validate_json(line)
     except pydantic.ValidationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune_trainer.scoring import growth, number_answers, numbers
+from finetune_trainer.scoring import choices, growth, number_answers, numbers, texts
 from finetune_trainer.suites import model
 
 
@@ -15,8 +15,19 @@ def fault(scorer: model.Scorer, reference: str) -> str | None:
             return f"{reference!r} is not one of the labels {', '.join(known)}"
         case model.GrowthScorer() if not _is_whole_growth(reference):
             return f"{reference!r} is not a direction and a percentage; write it as in 'up 12.5%' or 'down 3.0%'"
+        case model.ExactScorer() | model.SpanScorer() if not texts.has_words(reference):
+            return f"{reference!r} has no word or figure to compare an answer with"
         case _:
             return None
+
+
+def choice_fault(example: model.Example) -> str | None:
+    """The same of a multiple-choice example, whose reference is one of its choices."""
+    if example.choices is None:
+        return "choices: missing; a choice task needs the list of answers to choose from"
+    if choices.index_of(example.reference or "", example.choices) is None:
+        return f"reference: {example.reference!r} is none of the choices, nor the letter of one"
+    return None
 
 
 def _is_one_number(reference: str) -> bool:

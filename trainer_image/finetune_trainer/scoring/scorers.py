@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from finetune_trainer.scoring import growth, labels, number_answers
+from finetune_trainer.scoring import choices, growth, labels, number_answers, texts
 from finetune_trainer.suites import model
 
-SCORING_VERSION = "2"
+SCORING_VERSION = "3"
 """Raised whenever an answer may score differently than before, so that no older scores are reused."""
 
 _HALF = 0.5
@@ -37,6 +38,12 @@ def score(task: model.Task, prediction: str, example: model.Example) -> Score:
             return _score_label(scorer, prediction, example.reference)
         case model.GrowthScorer() as scorer:
             return _score_growth(scorer, prediction, example.reference)
+        case model.ExactScorer() as scorer:
+            return _score_exact(scorer, prediction, example.reference)
+        case model.SpanScorer() as scorer:
+            return _score_span(scorer, prediction, example.reference)
+        case model.ChoiceScorer():
+            return _score_choice(prediction, example.reference, example.choices or ())
         case model.PerplexityScorer():
             raise ValueError(f"task {task.name!r} measures the likelihood of text; it scores no answers")
 
@@ -65,6 +72,31 @@ def _score_growth(scorer: model.GrowthScorer, prediction: str, reference: str) -
     value = _HALF * (found.direction is not None and found.direction == expected.direction)
     value += _HALF * _is_size_right(found, expected, scorer.tolerance_points)
     return Score(value, parsed=True, parsed_value=str(found))
+
+
+def _score_exact(scorer: model.ExactScorer, prediction: str, reference: str) -> Score:
+    found = texts.answer(prediction, scorer.marker)
+    if found is None or not texts.normalised(found):
+        return UNPARSABLE
+    said, wanted = (
+        texts.normalised(each, ignore_case=scorer.ignore_case, ignore_punctuation=scorer.ignore_punctuation)
+        for each in (found, reference)
+    )
+    return Score(float(said == wanted), parsed=True, parsed_value=found)
+
+
+def _score_span(scorer: model.SpanScorer, prediction: str, reference: str) -> Score:
+    found = texts.answer(prediction, scorer.marker)
+    if found is None or not texts.has_words(found):
+        return UNPARSABLE
+    return Score(texts.span_f1(found, reference), parsed=True, parsed_value=found)
+
+
+def _score_choice(prediction: str, reference: str, offered: Sequence[str]) -> Score:
+    found = choices.index_of(prediction, offered)
+    if found is None:
+        return UNPARSABLE
+    return Score(float(found == choices.index_of(reference, offered)), parsed=True, parsed_value=offered[found])
 
 
 def _is_size_right(found: growth.Growth, expected: growth.Growth, tolerance: Decimal) -> bool:

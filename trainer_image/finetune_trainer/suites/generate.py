@@ -23,6 +23,10 @@ from finetune_trainer.suites.writing.question import Question
 SEED = "finance-1"
 EXAMPLES_PER_COMPANY = 10
 TRAINING_ROWS_PER_COMPANY = 2
+SHOTS = 8
+"""Of each task: as many as a baseline may be shown."""
+_SHOT_TURN = 8
+"""Where the patterns begin, so that four shots show profits and losses, every mood, and rises and falls."""
 TRAINING_ROWS = 60
 """Of each task: two minutes of training on two cores."""
 
@@ -104,6 +108,22 @@ def _training_rows(subject: Subject) -> Iterator[Row]:
             yield {"instruction": subject.instruction, "input": question.text, "output": question.answer}
 
 
+def shots() -> Iterator[Row]:
+    """Worked examples, of companies and in patterns that the suite never asks about."""
+    for subject in SUBJECTS:
+        for number, company in enumerate(companies.TRAINING_COMPANIES[:SHOTS]):
+            pattern = subject.training_patterns[(number + _SHOT_TURN) % len(subject.training_patterns)]
+            question = subject.write(pattern, company, _random(f"shot {_SHOT_TURN} {subject.task}", company, number))
+            yield {
+                "id": f"shot-{subject.task}-{number + 1}",
+                "task": subject.task,
+                "group": company,
+                "messages": [{"role": "user", "content": instructions.prompt(subject.instruction, question.text)}],
+                "reference": question.reference,
+                "answer": question.answer,
+            }
+
+
 def _random(*parts: object) -> Random:
     """One generator a row, so that a changed pattern changes no other row."""
     return Random(" ".join(map(str, (SEED, *parts))))
@@ -114,6 +134,7 @@ def files(repository: Path) -> dict[Path, str]:
     folder = load.builtin_suite_folder(_FINANCE)
     written = {folder / f"{subject.task}.jsonl": _jsonl(examples(subject)) for subject in SUBJECTS}
     written[folder / "perplexity.jsonl"] = _jsonl(paragraphs())
+    written[folder / "shots.jsonl"] = _jsonl(shots())
     written[repository / "examples" / "demo" / "train.jsonl"] = _jsonl(training_rows())
     return written
 

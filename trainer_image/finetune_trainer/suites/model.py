@@ -15,6 +15,7 @@ OVERALL = "overall"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=256, strip_whitespace=True)]
+Choice = Annotated[str, StringConstraints(min_length=1, max_length=4096, strip_whitespace=True)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Tolerance = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 
@@ -58,6 +59,28 @@ class GrowthScorer(SuiteModel):
     tolerance_points: Tolerance = Field(default=Decimal("0.5"), description="In percentage points.")
 
 
+class ExactScorer(SuiteModel):
+    """Right when the answer is the reference, letter by letter but for what is ignored."""
+
+    kind: Literal["exact"] = "exact"
+    marker: ShortText | None = Field(default=None, description="The words after which the answer stands.")
+    ignore_case: bool = True
+    ignore_punctuation: bool = True
+
+
+class SpanScorer(SuiteModel):
+    """Graded by the words that answer and reference share (F1), as in SQuAD."""
+
+    kind: Literal["span"] = "span"
+    marker: ShortText | None = Field(default=None, description="The words after which the answer stands.")
+
+
+class ChoiceScorer(SuiteModel):
+    """Right when the model finds the right choice likelier, for each of its bytes, than every other one."""
+
+    kind: Literal["choice"] = "choice"
+
+
 class PerplexityScorer(SuiteModel):
     """No answer is scored: the likelihood of raw text is measured, and guards against a model that forgot."""
 
@@ -65,7 +88,10 @@ class PerplexityScorer(SuiteModel):
     margin_nats_per_byte: float = Field(default=0.03, gt=0, le=10, allow_inf_nan=False)
 
 
-Scorer = Annotated[NumberScorer | LabelScorer | GrowthScorer | PerplexityScorer, Field(discriminator="kind")]
+Scorer = Annotated[
+    NumberScorer | LabelScorer | GrowthScorer | ExactScorer | SpanScorer | ChoiceScorer | PerplexityScorer,
+    Field(discriminator="kind"),
+]
 
 
 class Task(SuiteModel):
@@ -97,6 +123,12 @@ class Suite(SuiteModel):
     version: ShortText
     title: ShortText
     margin: float = Field(default=0.03, gt=0, lt=1, description="The largest difference in score that nobody minds.")
+    search_fraction: float = Field(
+        default=0.2, ge=0, lt=1, description="Share of the groups kept apart to choose by: prompts, shots, parameters."
+    )
+    shots: FileName | None = Field(
+        default=None, description="The .jsonl file of worked examples; without one they are of the search groups."
+    )
     tasks: tuple[Task, ...] = Field(min_length=1, max_length=12)
 
     @model_validator(mode="after")
@@ -106,7 +138,7 @@ class Suite(SuiteModel):
         if repeated:
             raise ValueError(f"tasks: {', '.join(repeated)} is there more than once; give each task its own name")
         if not self.scored_tasks:
-            raise ValueError("tasks: perplexity alone has no score; add one with a number, label or growth scorer")
+            raise ValueError("tasks: perplexity alone has no score; add one with another scorer")
         return self
 
     @property
@@ -140,7 +172,18 @@ class Example(SuiteModel):
     messages: tuple[Message, ...] | None = Field(default=None, min_length=1, max_length=64)
     prompt: Annotated[str, StringConstraints(min_length=1)] | None = None
     reference: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+    choices: tuple[Choice, ...] | None = Field(default=None, min_length=2, max_length=26)
+    answer: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
+        default=None,
+        description="Of a worked example: how its answer is written, where that is not the reference.",
+    )
     text: Annotated[str, StringConstraints(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def choices_differ(self) -> Example:
+        if self.choices is not None and len(set(self.choices)) < len(self.choices):
+            raise ValueError("choices: two of them are the same; give each once")
+        return self
 
     @model_validator(mode="after")
     def has_one_body(self) -> Example:
@@ -157,3 +200,5 @@ class LoadedSuite:
 
     suite: Suite
     examples: Mapping[str, tuple[Example, ...]]
+    shots: tuple[Example, ...] = ()
+    """Worked examples of the suite's own, of all tasks, in the order of their file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from finetune_trainer.suites import model
 
@@ -12,7 +13,7 @@ from finetune_trainer.suites import model
 def select_each(loaded: model.LoadedSuite, limit_per_task: int | None) -> model.LoadedSuite:
     """The suite with at most that many examples in each task."""
     examples = {name: select(each, limit_per_task) for name, each in loaded.examples.items()}
-    return model.LoadedSuite(suite=loaded.suite, examples=examples)
+    return replace(loaded, examples=examples)
 
 
 def select(examples: Sequence[model.Example], limit: int | None) -> tuple[model.Example, ...]:

@@ -46,6 +46,8 @@ def test_everything_that_answers_follow_from_changes_the_digest(desk: Desk, adap
         desk.digest(decoding=Decoding(max_new_tokens=9)),
         desk.digest(desk.model_location(adapter=adapter)),
         desk.digest(desk.model_location(quantization=Quantization.NF4)),
+        desk.digest(desk.model_location(shots=1)),
+        desk.digest(desk.model_location(shots=2)),
     ]
     assert len(set(digests)) == len(digests)
 

@@ -1,0 +1,1 @@
+"""`finetune suite`: other formats turned into a suite, and suites checked, without a cluster."""
