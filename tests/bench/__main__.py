@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import demo_times
+import evaluate_speed
 import operator_cost
 import start_overhead
 import train_speed
@@ -19,6 +20,7 @@ BENCHES: Mapping[str, Callable[[], list[Measurement]]] = {
     "start-overhead": start_overhead.measure,
     "operator-cost": operator_cost.measure,
     "train-speed": train_speed.measure,
+    "evaluate-speed": evaluate_speed.measure,
     "demo": demo_times.measure,
 }
 RESULT = Path("build/bench.json")

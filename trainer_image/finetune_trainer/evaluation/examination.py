@@ -130,21 +130,21 @@ class TextBatch:
         ]
 
 
-def batches_of(task: QuestionTask | ChoiceTask | TextTask) -> list[Batch]:
-    """A task's examples in batches."""
+def batches_of(task: QuestionTask | ChoiceTask | TextTask, rows: int | None = None) -> list[Batch]:
+    """A task's examples in batches of at most so many rows; without a number, as many as are usual."""
     if isinstance(task, ChoiceTask):
         return [*choice_batches(task)]
     if isinstance(task, TextTask):
-        return _text_batches(task)
-    return _answer_batches(task)
+        return _text_batches(task, rows or ROWS)
+    return _answer_batches(task, rows or ROWS)
 
 
-def _answer_batches(task: QuestionTask) -> list[Batch]:
+def _answer_batches(task: QuestionTask, rows: int) -> list[Batch]:
     prefix = common_beginning([question.tokens for question in task.questions])
-    cut = batches(task.questions, lambda each: len(each.tokens) + task.max_new_tokens, rows=ROWS, tokens=TOKENS)
+    cut = batches(task.questions, lambda each: len(each.tokens) + task.max_new_tokens, rows=rows, tokens=TOKENS)
     return [AnswerBatch(task, questions, prefix) for questions in cut]
 
 
-def _text_batches(task: TextTask) -> list[Batch]:
-    cut = batches(task.texts, lambda each: len(each.tokens), rows=ROWS, tokens=TOKENS_AT_ONCE)
+def _text_batches(task: TextTask, rows: int) -> list[Batch]:
+    cut = batches(task.texts, lambda each: len(each.tokens), rows=rows, tokens=TOKENS_AT_ONCE)
     return [TextBatch(texts) for texts in cut]
