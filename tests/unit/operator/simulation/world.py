@@ -125,7 +125,7 @@ class World:
 
 
 TIMES = frozenset({"lastTransitionTime", "startedAt", "finishedAt", "notBefore", "creationTimestamp"})
-UNSTEADY = frozenset({"resourceVersion", "generation", "observedGeneration", "labels"})
+UNSTEADY = frozenset({"resourceVersion", "generation", "observedGeneration", "labels", "earlierLooks"})
 
 
 def _timeless(value: Any) -> Any:
