@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,9 +109,18 @@ def is_sealed(folder: Path, identity: str | None = None) -> bool:
         manifest = folder / MANIFEST_FILE
         if identity not in (None, marker.identity) or marker.manifest != file_digest(manifest):
             return False
-        expected = json.loads(manifest.read_text())
-        return bool(expected == digests_of_files(folder, [folder / name for name in expected]))
+        return is_whole(folder, json.loads(manifest.read_text()))
     except (OSError, ValueError):
+        return False
+
+
+def is_whole(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether a folder was finished (COMPLETE is there), and its files are still those of these digests by path."""
+    if not (folder / COMPLETE_MARKER).is_file():
+        return False
+    try:
+        return digests == digests_of_files(folder, [folder / name for name in digests])
+    except OSError:
         return False
 
 

@@ -15,12 +15,17 @@ _WEIGHT = ".weight"
 _IN_A_LAYER = re.compile(r"\.\d+\.")
 
 
+def is_named(name: str, target: str) -> bool:
+    """Whether a target module stands for the layer of this whole name, as peft decides it: by the end of its path."""
+    return name == target or name.endswith(f".{target}")
+
+
 def check_target_modules(wanted: Sequence[str], shapes: Shapes) -> None:
     """UserError (OrderInvalid) when the model has no such layers, with those that it has."""
     if tuple(wanted) == (ALL_LINEAR,):
         return
     linear = [name.removesuffix(_WEIGHT) for name, shape in shapes.items() if _is_linear(name, shape)]
-    missing = [target for target in wanted if not any(_matches(name, target) for name in linear)]
+    missing = [target for target in wanted if not any(is_named(name, target) for name in linear)]
     if missing:
         there = sorted({name.rpartition(".")[2] for name in linear})
         raise UserError(Reason.ORDER_INVALID, missing_targets(missing, there))
@@ -38,7 +43,7 @@ def check_rank(rank: int, wanted: Sequence[str], shapes: Shapes) -> None:
     """UserError (OrderInvalid) when the rank is larger than a layer that gets an adapter: that would be no low rank."""
     for name, shape in shapes.items():
         layer = name.removesuffix(_WEIGHT)
-        is_target = tuple(wanted) == (ALL_LINEAR,) or any(_matches(layer, target) for target in wanted)
+        is_target = tuple(wanted) == (ALL_LINEAR,) or any(is_named(layer, target) for target in wanted)
         if is_target and _is_linear(name, shape) and rank > min(shape):
             raise UserError(
                 Reason.ORDER_INVALID,
@@ -50,8 +55,3 @@ def check_rank(rank: int, wanted: Sequence[str], shapes: Shapes) -> None:
 def _is_linear(name: str, shape: tuple[int, ...]) -> bool:
     """Matrices in the repeated layers: not embeddings, not the output layer, not norms."""
     return len(shape) == 2 and name.endswith(_WEIGHT) and _IN_A_LAYER.search(name) is not None
-
-
-def _matches(name: str, target: str) -> bool:
-    """As peft decides it."""
-    return name == target or name.endswith(f".{target}")

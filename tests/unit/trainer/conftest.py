@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,13 @@ import pytest
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules, wherever pytest was started
 
+from forms import Form, Uninterrupted
 from scripted_nvml import ScriptedNvml
 from workplaces import MakeWorkplace, Workplace, eps_rows, make_tiny_model
 
+from finetune_api.results import TrainResult
 from finetune_trainer.stopping import STOP
+from finetune_trainer.train import step
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +56,20 @@ def own_model(workplace: Workplace) -> Path:
     shutil.copytree(workplace.model, folder)
     workplace.model = folder
     return folder
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Uninterrupted:
+    """A training without interruption, done once for each form."""
+
+    @cache
+    def train(form: Form) -> tuple[Workplace, TrainResult]:
+        workplace = Workplace(tmp_path_factory.mktemp("uninterrupted"), tiny_model)
+        workplace.write_rows(eps_rows(40))
+        form.prepare(workplace)
+        return workplace, step.run(workplace.train_order(**form.settings), workplace.reporter)
+
+    return train
 
 
 @pytest.fixture

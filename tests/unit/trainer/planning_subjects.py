@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from finetune_api.guard import Guard
 from finetune_api.planning import GpuClass, Measured
 from finetune_api.quantization import Attention, Method, Precision, Quantization
 from finetune_trainer.planning.decision import Situation
@@ -63,9 +64,9 @@ def gpu(gibibytes: float, **changes: Any) -> GpuClass:
 
 
 def situation(
-    *gpus: GpuClass, measured: tuple[Measured, ...] = (), is_guarded: bool = False, digest: str | None = DIGEST
+    *gpus: GpuClass, measured: tuple[Measured, ...] = (), guard: Guard | None = None, digest: str | None = DIGEST
 ) -> Situation:
-    return Situation(gpus, measured, digest, is_guarded)
+    return Situation(gpus, measured, digest, guard)
 
 
 def measurement(**changes: Any) -> Measured:

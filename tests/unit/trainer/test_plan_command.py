@@ -92,6 +92,20 @@ def test_the_answer_has_the_promised_keys(desk: Desk) -> None:
     assert "--measured" in plan["hoursNote"]
 
 
+@pytest.mark.parametrize(("limit", "points"), [(200, "8.9"), (50, "17.7")])
+def test_an_evaluation_that_follows_tells_what_it_can_detect(desk: Desk, limit: int, points: str) -> None:
+    desk.write_manifest({"evaluation": {"suite": {"builtin": "finance", "limitPerTask": limit}}})
+    assert desk.plan()["minimumDetectableEffect"] == pytest.approx(float(points) / 100, abs=5e-4)
+    assert f"{points} points of one task, in four cases of five" in desk.run()[1]
+
+
+def test_of_a_suite_that_no_folder_stands_for_nothing_is_told(desk: Desk) -> None:
+    claim = {"claimName": "suites", "path": "own"}
+    desk.write_manifest({"evaluation": {"suite": {"persistentVolumeClaim": claim}}})
+    assert desk.plan()["minimumDetectableEffect"] is None
+    assert "detectable" not in desk.run()[1]
+
+
 def test_less_memory_leads_to_quantized_weights(desk: Desk) -> None:
     plan = desk.plan("--gpu-memory", "16Gi")
     assert (plan["method"], plan["quantization"]) == ("qlora", "nf4")
@@ -209,6 +223,7 @@ def test_the_attention_that_the_manifest_pins_goes_before_the_frameworks(desk: D
     [
         ({"lora": {"rank": 1024}}, "spec.lora.rank"),
         ({"lora": {"targetModules": ["query"]}}, "no linear layer called query; it has down_proj, gate_proj"),
+        ({"lora": {"targetModules": ["foo.q_proj"]}}, "no linear layer called foo.q_proj; it has down_proj, gate_proj"),
         (
             {"lora": {"targetModules": ["q_proj", "lm_head"]}},
             "spec.lora.targetModules: the model has no linear layer called lm_head; it has down_proj, gate_proj, "

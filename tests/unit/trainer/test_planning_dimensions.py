@@ -139,5 +139,16 @@ def test_an_unknown_target_lists_those_that_there_are() -> None:
         read_dimensions(LLAMA_8B).targets(("q_proj", "query"))
 
 
+@pytest.mark.parametrize("target", ["foo.q_proj", "mlp.q_proj", "model.layers.32.self_attn.q_proj", "proj", ""])
+def test_a_path_that_no_layer_has_is_no_target(target: str) -> None:
+    with pytest.raises(UnknownTargetError, match=f"no linear layer called {target}; it has down_proj, gate_proj"):
+        read_dimensions(LLAMA_8B).targets((target,))
+
+
+def test_a_whole_path_is_a_target() -> None:
+    whole = "model.layers.31.self_attn.q_proj"
+    assert [layer.name for layer in read_dimensions(LLAMA_8B).targets((whole,))] == ["q_proj"]
+
+
 def test_a_target_may_be_given_with_a_part_of_its_path() -> None:
     assert [layer.name for layer in read_dimensions(LLAMA_8B).targets(("self_attn.q_proj",))] == ["q_proj"]

@@ -50,11 +50,9 @@ def test_the_layers_are_those_of_the_model(model_type: str) -> None:
         model = AutoModelForCausalLM.from_config(config)
     dimensions = read_dimensions(config.to_dict())
     found = sorted(
-        (name.rpartition(".")[2], module.weight.numel())
-        for name, module in model.named_modules()
-        if is_linear(module) and ".0." in name
+        (name, module.weight.numel()) for name, module in model.named_modules() if is_linear(module) and ".0." in name
     )
-    assert sorted((layer.name, layer.size) for layer in dimensions.linears) == found
+    assert sorted((dimensions.paths.of(layer, 0), layer.size) for layer in dimensions.linears) == found
     counted = dimensions.linear_parameters + dimensions.embedding_parameters + dimensions.norm_parameters
     assert counted == pytest.approx(sum(parameter.numel() for parameter in model.parameters()), rel=0.01)
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_subjects import A100, demand, gpu, measurement, model, model_of_20b, situation
 
+from finetune_api.guard import Guard
 from finetune_api.quantization import Attention, Method, Precision, Quantization, Sharding
 from finetune_trainer.failures import UserError
 from finetune_trainer.planning.decision import Decision, Situation, decide
@@ -17,9 +18,11 @@ from finetune_trainer.planning.demand import Choice, Demand
 from finetune_trainer.planning.memory import estimate, total
 from finetune_trainer.planning.search import memory_of
 
+GUARD = Guard(max_temperature_celsius=80)
+
 
 def decided(*gpus: Any, is_guarded: bool = False, measured: tuple[Any, ...] = (), **changes: Any) -> Decision:
-    return decide(model(), demand(**changes), situation(*gpus, measured=measured, is_guarded=is_guarded))
+    return decide(model(), demand(**changes), situation(*gpus, measured=measured, guard=GUARD if is_guarded else None))
 
 
 def form(choice: Choice) -> tuple[Quantization, bool]:
@@ -146,6 +149,20 @@ def test_with_a_guard_a_micro_batch_takes_3_seconds_at_most() -> None:
     assert decision.choice.micro_batch_size == 4  # 2048 tokens take 2.05 s, and 8 rows would take 4.1 s
 
 
+@pytest.mark.parametrize(
+    ("pinned", "length", "remedy"),
+    [(8, 512, "set at most 4"), (1, 4096, "lower spec.training.sequenceLength"), (4, 512, None)],
+)
+def test_a_pinned_micro_batch_that_a_guard_cannot_hold_is_told(pinned: int, length: int, remedy: str | None) -> None:
+    """At 1000 tokens a second."""
+    known = situation(gpu(80, product=A100), measured=(measurement(tokens_per_second="1000"),), guard=GUARD)
+    asked = demand(micro_batch_size=pinned, length=length)
+    note = known.guard_note(decide(model(), asked, known), asked)
+    assert note is None if remedy is None else note is not None and note.endswith(remedy)
+    if note is not None:
+        assert f"{pinned} rows of {length} tokens take about 4.1 s" in note
+
+
 @pytest.mark.parametrize("cards", [(gpu(80),), ()])
 def test_without_a_known_speed_a_guard_caps_by_a_cautious_one(cards: tuple[Any, ...]) -> None:
     assert decided(*cards, length=512).choice.micro_batch_size >= 8
@@ -161,7 +178,7 @@ def test_a_guard_leaves_a_micro_batch_one_row(cards: tuple[Any, ...]) -> None:
 
 def test_a_cap_is_told_as_no_speed() -> None:
     decision = decided(gpu(80), is_guarded=True)
-    assert situation(gpu(80), is_guarded=True).forecast(decision, demand(), 1000).hours is None
+    assert situation(gpu(80), guard=GUARD).forecast(decision, demand(), 1000).hours is None
 
 
 def test_where_no_gpu_is_known_a_large_model_is_shared_out() -> None:

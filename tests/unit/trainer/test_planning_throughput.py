@@ -69,6 +69,21 @@ def test_another_number_of_gpus_is_scaled_and_said() -> None:
     assert "scaled to 4 GPU(s)" in forecast.note
 
 
+@pytest.mark.parametrize(("limit", "hours"), [(150, 2.0), (225, 4 / 3), (300, 1.0), (400, 1.0), (None, 1.0)])
+def test_a_limit_below_what_was_measured_makes_hours_longer_and_takes_no_less_energy(
+    limit: int | None, hours: float
+) -> None:
+    forecast = experience(measurement(mean_watts="300")).forecast(LORA, TOKENS, gpus=1, max_watts=limit)
+    assert forecast.hours == pytest.approx(hours)
+    assert forecast.energy_kwh == pytest.approx(0.3)
+    assert ("they drew 300 W each, the guard allows" in forecast.note) is (hours > 1)
+
+
+def test_without_measured_watts_no_rest_is_told() -> None:
+    forecast = experience(measurement()).forecast(LORA, TOKENS, gpus=1, max_watts=150)
+    assert (forecast.hours, forecast.energy_kwh) == (pytest.approx(1), None)
+
+
 def test_the_correction_is_the_measured_peak_over_the_uncorrected_plan() -> None:
     first = measurement(planned_peak_bytes=20 * 10**9, peak_memory_bytes=22 * 10**9 - CUDA_CONTEXT)
     assert experience(first).correction == pytest.approx(1.1)

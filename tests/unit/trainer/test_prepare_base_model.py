@@ -209,9 +209,9 @@ def test_a_model_that_could_not_learn_to_stop_is_refused(
 
 
 def test_target_modules_that_do_not_exist_are_refused_with_those_that_do(workplace: Workplace) -> None:
-    error = refusal(workplace, lora={"target_modules": ["q_proj", "query", "lm_head", "embed_tokens"]})
+    error = refusal(workplace, lora={"target_modules": ["q_proj", "query", "foo.q_proj", "lm_head"]})
     assert error.reason is Reason.ORDER_INVALID
-    assert "spec.lora.targetModules: the model has no linear layer called query, lm_head, embed_tokens" in error.message
+    assert "spec.lora.targetModules: the model has no linear layer called query, foo.q_proj, lm_head" in error.message
     assert "it has down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj" in error.message
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
+from forms import DROPOUT, Form, Uninterrupted
 from interruptions import (
     InterruptingReporter,
     ask_to_stop,
@@ -23,52 +22,21 @@ from interruptions import (
 from safetensors.torch import load_file, save_file
 from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, prepared_with, trained
 
-from finetune_api.quantization import Method, Precision, Quantization
-from finetune_api.results import TrainResult
+from finetune_api.quantization import Precision
 from finetune_trainer import prepare_training
 from finetune_trainer.failures import UserError
 from finetune_trainer.train import step
 
 pytestmark = pytest.mark.usefixtures("stop_request")
 
-DROPOUT = {"dropout": "0.1"}
 
-
-@dataclass(frozen=True)
-class Form:
-    """How the base model's weights are kept."""
-
-    method: Method
-    quantization: Quantization | None
-
-
-LORA = Form(Method.LORA, None)
-NF4 = Form(Method.QLORA, Quantization.NF4)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(
-    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
-) -> Callable[[Form], tuple[Workplace, TrainResult]]:
-    """A training without interruption, done once for each form."""
-
-    @cache
-    def train(form: Form) -> tuple[Workplace, TrainResult]:
-        workplace = Workplace(tmp_path_factory.mktemp("uninterrupted"), tiny_model)
-        workplace.write_rows(eps_rows(40))
-        return workplace, trained(workplace, method=form.method, quantization=form.quantization, lora=DROPOUT)
-
-    return train
-
-
-@pytest.mark.parametrize(("form", "told_at"), [(LORA, 2), (LORA, 4), (LORA, 7), (NF4, 2)])
+@pytest.mark.parametrize(("form", "told_at"), [(Form.LORA, 2), (Form.LORA, 4), (Form.LORA, 7), (Form.NF4, 2)])
 def test_a_resumed_training_takes_the_same_steps(
-    workplace: Workplace, uninterrupted: Callable[[Form], tuple[Workplace, TrainResult]], form: Form, told_at: int
+    workplace: Workplace, uninterrupted: Uninterrupted, form: Form, told_at: int
 ) -> None:
     """Told to stop in the first epoch, at its end, and in the second; the step that is going on is still finished."""
     whole, expected = uninterrupted(form)
-    order = workplace.prepare_order(method=form.method, quantization=form.quantization, lora=DROPOUT)
-    prepare_training.run(order, workplace.reporter)
+    form.prepare(workplace)
     error = stopped(workplace, at=told_at, lora=DROPOUT)
     assert error.message.startswith(f"stopped as told after step {told_at + 1} of 10; the checkpoint of step")
     assert checkpoints(workplace)[-1] == told_at + 1
@@ -181,9 +149,9 @@ def with_a_broken_manifest(checkpoint: Path) -> None:
     "tear", [without_marker, with_cut_weights, with_a_flipped_bit, without_optimizer, with_a_broken_manifest]
 )
 def test_a_torn_checkpoint_is_skipped_and_the_one_before_is_used(
-    workplace: Workplace, uninterrupted: Callable[[Form], tuple[Workplace, TrainResult]], tear: Callable[[Path], None]
+    workplace: Workplace, uninterrupted: Uninterrupted, tear: Callable[[Path], None]
 ) -> None:
-    whole, _ = uninterrupted(LORA)
+    whole, _ = uninterrupted(Form.LORA)
     prepare_training.run(workplace.prepare_order(lora=DROPOUT), workplace.reporter)
     killed(workplace, at=9, lora=DROPOUT)
     assert checkpoints(workplace) == [4, 8]

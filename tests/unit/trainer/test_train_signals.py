@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from forms import Form, Uninterrupted
 from interruptions import Event, checkpoints, is_training, signalled, stages, start
-from workplaces import TRAINING, MakeWorkplace, Workplace, losses, trained
+from workplaces import TRAINING, Workplace, losses
 
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
@@ -18,7 +19,6 @@ from finetune_trainer.train import step
 
 LONG = TRAINING | {"epochs": 12, "checkpoint_every_steps": 1000}
 STEPS = 60
-DROPOUT = {"dropout": "0.1"}
 
 KILL_WHILE_WRITING = """
 import os, signal
@@ -100,34 +100,34 @@ def test_a_stop_does_not_wait_for_a_model_that_loads_for_minutes(prepared: Workp
     assert failure_in(log).message == "stopped as told; nothing had been learnt yet"
 
 
+@pytest.mark.parametrize(("form", "kill_at"), [(Form.LORA, 6), (Form.PACKED, 3), (Form.NF4, 6)])
 def test_after_a_kill_the_training_goes_on_from_the_last_interval_with_the_same_losses(
-    make_workplace: MakeWorkplace, tmp_path: Path
+    workplace: Workplace, uninterrupted: Uninterrupted, tmp_path: Path, form: Form, kill_at: int
 ) -> None:
-    whole, interrupted = make_workplace("whole"), make_workplace("interrupted")
-    trained(whole, lora=DROPOUT)
-    prepare_training.run(interrupted.prepare_order(lora=DROPOUT), interrupted.reporter)
-    process = start(interrupted, tmp_path / "log", before=ALL_PROGRESS, lora=DROPOUT)
-    assert signalled(process, signal.SIGKILL, partial(is_training, at_least=6)) == -signal.SIGKILL
-    last = checkpoints(interrupted)[-1]
-    assert last >= 4
-    step.run(interrupted.train_order(lora=DROPOUT), interrupted.reporter)
-    assert f"training on from step {last}" in stages(interrupted)
-    assert losses(interrupted) == pytest.approx(losses(whole), abs=1e-6)
+    whole, expected = uninterrupted(form)
+    form.prepare(workplace)
+    process = start(workplace, tmp_path / "log", before=ALL_PROGRESS, **form.settings)
+    assert signalled(process, signal.SIGKILL, partial(is_training, at_least=kill_at)) == -signal.SIGKILL
+    last = checkpoints(workplace)[-1]
+    assert kill_at - form.settings["training"]["checkpoint_every_steps"] < last < expected.training.steps
+    resumed = step.run(workplace.train_order(**form.settings), workplace.reporter)
+    assert f"training on from step {last}" in stages(workplace)
+    assert losses(workplace) == pytest.approx(losses(whole), abs=1e-6)
+    assert resumed.training.adapter_digest == expected.training.adapter_digest
 
 
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
-    make_workplace: MakeWorkplace, tmp_path: Path
+    workplace: Workplace, uninterrupted: Uninterrupted, tmp_path: Path
 ) -> None:
-    whole, interrupted = make_workplace("whole"), make_workplace("interrupted")
-    trained(whole, lora=DROPOUT)
-    prepare_training.run(interrupted.prepare_order(lora=DROPOUT), interrupted.reporter)
-    with start(interrupted, tmp_path / "log", before=KILL_WHILE_WRITING, lora=DROPOUT) as process:
+    whole, _ = uninterrupted(Form.LORA)
+    Form.LORA.prepare(workplace)
+    with start(workplace, tmp_path / "log", before=KILL_WHILE_WRITING, **Form.LORA.settings) as process:
         process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert checkpoints(interrupted) == [0, 4]
-    torn = interrupted.directory / "checkpoints" / ".unfinished" / "checkpoint-8"
+    assert checkpoints(workplace) == [0, 4]
+    torn = workplace.directory / "checkpoints" / ".unfinished" / "checkpoint-8"
     assert (torn / "optimizer.pt").exists()
     assert not (torn / "rng_state.pth").exists()
-    step.run(interrupted.train_order(lora=DROPOUT), interrupted.reporter)
-    assert "training on from step 4" in stages(interrupted)
-    assert losses(interrupted) == pytest.approx(losses(whole), abs=1e-6)
+    step.run(workplace.train_order(**Form.LORA.settings), workplace.reporter)
+    assert "training on from step 4" in stages(workplace)
+    assert losses(workplace) == pytest.approx(losses(whole), abs=1e-6)

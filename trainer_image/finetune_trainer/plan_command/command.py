@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
 from finetune_api.finetunejob import FineTuneJobSpec
-from finetune_api.orders import Location
+from finetune_api.orders import Location, SuiteLocation
 from finetune_api.planning import GpuClass
 from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_file, resolve_folder
@@ -96,7 +96,22 @@ def plan(options: Options) -> Report:
     decision = decide(model, demand, situation)
     tokens = round(dataset.examples * dataset.mean) * spec.training.epochs if dataset else None
     forecast = _forecast(situation, decision, demand, tokens, options)
-    return Report(demand, decision, dataset, steps, forecast, product, options.like)
+    note = situation.guard_note(decision, demand)
+    return Report(demand, decision, dataset, steps, forecast, product, note, _detectable(spec), options.like)
+
+
+def _detectable(spec: FineTuneJobSpec) -> float | None:
+    """Of the evaluation that follows; None where there is none, or no folder here stands for its suite."""
+    source = spec.evaluation.suite if spec.evaluation else None
+    if source is None or source.builtin is None:
+        return None
+    # Only now: most plans do without a suite.
+    from finetune_trainer.evaluation.questions import load_questions
+    from finetune_trainer.statistics.power import weakest_task_effect
+
+    return weakest_task_effect(
+        load_questions(SuiteLocation(builtin=source.builtin, limit_per_task=source.limit_per_task))
+    )
 
 
 def _with_gpus(spec: FineTuneJobSpec, gpus: int | None) -> FineTuneJobSpec:
@@ -180,7 +195,7 @@ def _situation(spec: FineTuneJobSpec, options: Options) -> tuple[Situation, str 
         mebibytes = memory_bytes(options.gpu_memory, "--gpu-memory") // 2**20
         name = product or f"a GPU of {options.gpu_memory}"
         gpus = (GpuClass(product=name, memory_mib=mebibytes, gpus_per_node=_MOST_GPUS, nodes=_MOST_NODES),)
-    return Situation(gpus, measured, digest, spec.guard is not None), product
+    return Situation(gpus, measured, digest, spec.guard), product
 
 
 def _forecast(

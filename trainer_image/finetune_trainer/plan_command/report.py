@@ -30,13 +30,23 @@ class Report:
     steps: Steps | None
     forecast: Forecast
     product: str | None
+    guard_note: str | None = None
+    detectable: float | None = None
+    """Smallest true difference of one task that the evaluation finds in four cases of five, as a share."""
     framework: Framework = Framework.OWN
 
     def to_json(self) -> str:
         return json.dumps(self._document(), indent=2)
 
     def to_table(self) -> str:
-        lines = [*self._form_lines(), *self._memory_lines(), *self._dataset_lines(), *self._hours_lines()]
+        lines = [
+            *self._form_lines(),
+            *self._memory_lines(),
+            *self._dataset_lines(),
+            *self._hours_lines(),
+            *self._guard_lines(),
+            *self._evaluation_lines(),
+        ]
         width = max(len(name) for name, _ in lines)
         return "\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in lines)
 
@@ -67,6 +77,8 @@ class Report:
             "hoursInterval": self._hours_interval(),
             "energyKWh": _rounded(self.forecast.energy_kwh, 3),
             "hoursNote": self.forecast.note,
+            "guardNote": self.guard_note,
+            "minimumDetectableEffect": _rounded(self.detectable, 4),
         }
 
     def _memory(self) -> dict[str, Any]:
@@ -138,6 +150,15 @@ class Report:
         if self.forecast.energy_kwh is not None:
             lines.append(("energy", f"{self.forecast.energy_kwh:.2f} kWh"))
         return lines
+
+    def _guard_lines(self) -> list[tuple[str, str]]:
+        return [] if self.guard_note is None else [("warning", self.guard_note)]
+
+    def _evaluation_lines(self) -> list[tuple[str, str]]:
+        if self.detectable is None:
+            return []
+        points = f"{100 * self.detectable:.1f} points of one task, in four cases of five"
+        return [("detectable difference", points)]
 
 
 def _gib(size: int) -> str:

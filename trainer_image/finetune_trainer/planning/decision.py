@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_api.conditions import Reason
+from finetune_api.guard import Guard
 from finetune_api.planning import GpuClass, Measured, MemoryPlan
 from finetune_trainer.failures import UserError
 from finetune_trainer.planning.demand import Choice, Demand
 from finetune_trainer.planning.dimensions import ModelDimensions, UnplannableModelError, read_dimensions
 from finetune_trainer.planning.memory import GIB
+from finetune_trainer.planning.portions import largest_divisor
 from finetune_trainer.planning.remedies import smallest_change
 from finetune_trainer.planning.search import (
+    LONGEST_MICRO_BATCH_SECONDS,
     Fit,
     Need,
     least_need,
@@ -43,7 +46,11 @@ class Situation:
     gpus: Sequence[GpuClass]
     measured: Sequence[Measured]
     base_model_digest: str | None
-    is_guarded: bool
+    guard: Guard | None
+
+    @property
+    def is_guarded(self) -> bool:
+        return self.guard is not None
 
     def experience(self, product: str | None) -> Experience:
         return Experience(self.measured, self.base_model_digest, product)
@@ -52,8 +59,30 @@ class Situation:
         """Hours and kWh for so many tokens, all epochs together."""
         if demand.gpus and decision.gpu is None:
             return Forecast(None, None, "no GPU of the cluster is known, so there is no figure of an earlier training")
-        product = decision.gpu.product if decision.gpu else None
-        return self.experience(product).forecast(decision.choice.form(demand.packing), tokens, demand.ranks)
+        max_watts = self.guard.max_power_watts if self.guard and demand.gpus else None
+        form = decision.choice.form(demand.packing)
+        return self._experience_of(decision).forecast(form, tokens, demand.ranks, max_watts)
+
+    def guard_note(self, decision: Decision, demand: Demand) -> str | None:
+        """What to do about a micro-batch that the spec pins and that takes longer than a guard can wait for, where the
+        speed is known; None where all is well."""
+        speed = self._experience_of(decision).tokens_per_second(decision.choice.form(demand.packing))
+        if self.guard is None or not demand.gpus or demand.micro_batch_size is None or not speed:
+            return None
+        seconds_a_row = demand.length / speed
+        size = decision.choice.micro_batch_size
+        if size * seconds_a_row <= LONGEST_MICRO_BATCH_SECONDS:
+            return None
+        most = largest_divisor(demand.share, max(1, int(LONGEST_MICRO_BATCH_SECONDS / seconds_a_row)))
+        remedy = f"set at most {most}" if most < size else "lower spec.training.sequenceLength"
+        asked = f"spec.training.microBatchSize: {size} rows of {demand.length} tokens"
+        return (
+            f"{asked} take about {size * seconds_a_row:.1f} s, "
+            f"and a guard can only rest between micro-batches, {LONGEST_MICRO_BATCH_SECONDS} s apart: {remedy}"
+        )
+
+    def _experience_of(self, decision: Decision) -> Experience:
+        return self.experience(decision.gpu.product if decision.gpu else None)
 
 
 def dimensions_of(config: Mapping[str, Any], manifest_field: str) -> ModelDimensions:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_api.quantization import Attention
-from finetune_trainer.planning.layouts import LAYOUTS, LinearLayer, Widths
-from finetune_trainer.target_modules import ALL_LINEAR, missing_targets
+from finetune_trainer.planning.layouts import LAYOUTS, PATHS, USUAL_PATHS, LinearLayer, Paths, Widths
+from finetune_trainer.target_modules import ALL_LINEAR, is_named, missing_targets
 
 _TIED_BY_DEFAULT = frozenset(
     {
@@ -69,6 +69,8 @@ class ModelDimensions:
     """Whether the output layer is the embedding."""
     linears: tuple[LinearLayer, ...]
     """The matrices of one layer."""
+    paths: Paths = USUAL_PATHS
+    """Where these lie in the model."""
     caps_scores: bool = False
     """Whether attention passes its scores through a tanh."""
     kept_by_activation: int = 1
@@ -97,12 +99,14 @@ class ModelDimensions:
         """The matrices of one layer that get an adapter. UnknownTargetError for a name that there is not."""
         if tuple(names) == (ALL_LINEAR,):
             return self.linears
-        there = {linear.name for linear in self.linears}
-        wanted = {name: name.rpartition(".")[2] for name in names}  # peft takes a path's end, too
-        missing = [name for name in names if wanted[name] not in there]
+        found = {name: [linear for linear in self.linears if self._is_meant(linear, name)] for name in names}
+        missing = [name for name in names if not found[name]]
         if missing:
-            raise UnknownTargetError(missing_targets(missing, sorted(there)))
-        return tuple(linear for linear in self.linears if linear.name in wanted.values())
+            raise UnknownTargetError(missing_targets(missing, sorted({linear.name for linear in self.linears})))
+        return tuple(linear for linear in self.linears if any(linear in those for those in found.values()))
+
+    def _is_meant(self, linear: LinearLayer, target: str) -> bool:
+        return any(is_named(self.paths.of(linear, layer), target) for layer in range(self.layers))
 
 
 def read_dimensions(config: Mapping[str, Any]) -> ModelDimensions:
@@ -132,6 +136,7 @@ def read_dimensions(config: Mapping[str, Any]) -> ModelDimensions:
         normed=_normed(model_type, widths),
         tied=_is_tied(config, model_type),
         linears=LAYOUTS[model_type](widths),
+        paths=PATHS.get(model_type, USUAL_PATHS),
         caps_scores=bool(config.get("attn_logit_softcapping")),
         kept_by_activation=_kept_by_activation(config),
     )

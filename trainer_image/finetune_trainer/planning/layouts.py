@@ -149,3 +149,28 @@ LAYOUTS: dict[str, Layout] = {
     "starcoder2": _starcoder2,
 }
 """By model_type of config.json. A test compares each with what transformers builds."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the matrices of a layer lie in the model, as its modules are called."""
+
+    layers: str = "model.layers"
+    attention: str = "self_attn"
+    feed_forward: str = "mlp"
+
+    def of(self, linear: LinearLayer, layer: int) -> str:
+        """The whole name of a matrix."""
+        part = self.attention if linear.source in ("attention", "heads") else self.feed_forward
+        return f"{self.layers}.{layer}.{part}.{linear.name}"
+
+
+USUAL_PATHS = Paths()
+"""Llama's, and of most after it."""
+PATHS: dict[str, Paths] = {
+    "falcon": Paths("transformer.h", "self_attention"),
+    "gpt2": Paths("transformer.h", "attn"),
+    "gpt_neox": Paths("gpt_neox.layers", "attention"),
+    "qwen": Paths("transformer.h", "attn"),
+}
+"""By model_type; all others have the usual ones. The same test compares them."""

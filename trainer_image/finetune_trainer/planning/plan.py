@@ -39,11 +39,11 @@ def make_plan(
         rows_per_step=steps.rows_per_step,
         longest=lengths.longest,
     )
-    situation = Situation(order.gpu_classes, order.measured, base_model_digest, order.guard is not None)
+    situation = Situation(order.gpu_classes, order.measured, base_model_digest, order.guard)
     model = dimensions_of(config, order.base_model.manifest_field) if order.gpus else None
     decision = decide(model, _with_known_targets(demand, model), situation)
     forecast = situation.forecast(decision, demand, lengths.tokens * order.training.epochs)
-    return _assembled(demand, decision, steps, forecast)
+    return _assembled(demand, decision, steps, forecast, situation.guard_note(decision, demand))
 
 
 def _with_known_targets(demand: Demand, model: ModelDimensions | None) -> Demand:
@@ -60,7 +60,9 @@ def default_precision(gpus: int) -> Precision:
     return Precision.BFLOAT16 if gpus or multiplies_bfloat16() else Precision.FLOAT32
 
 
-def _assembled(demand: Demand, decision: Decision, steps: Steps, forecast: Forecast) -> TrainingPlan:
+def _assembled(
+    demand: Demand, decision: Decision, steps: Steps, forecast: Forecast, guard_note: str | None
+) -> TrainingPlan:
     choice = decision.choice
     method, quantization = method_of(choice.quantization)
     return TrainingPlan(
@@ -85,4 +87,5 @@ def _assembled(demand: Demand, decision: Decision, steps: Steps, forecast: Forec
         hours=None if forecast.hours is None else f"{forecast.hours:.2f}",
         energy_kwh=None if forecast.energy_kwh is None else f"{forecast.energy_kwh:.2f}",
         hours_note=forecast.note,
+        guard_note=guard_note,
     )

@@ -36,6 +36,15 @@ class Forecast:
     note: str
 
 
+def duty(watts: float | None, max_watts: int | None) -> float:
+    """Share of the time that a GPU may work which draws `watts` at work, so that its mean stays within the limit.
+
+    limit / watts, at most 1: the energy of a window is duty x watts x its length. What a GPU draws at rest is measured
+    by no training, and taken as 0; with it the share is (limit - rest) / (watts - rest), so the hours are the least.
+    """
+    return 1.0 if watts is None or max_watts is None else min(1.0, max_watts / watts)
+
+
 class Experience:
     """Finished trainings of one base model on one kind of GPU (None: the CPU)."""
 
@@ -65,19 +74,24 @@ class Experience:
         speeds = [float(training.tokens_per_second) / training.gpus for training in self._alike(form)]
         return median(speeds) if speeds else None
 
-    def forecast(self, form: Form, tokens: int, gpus: int) -> Forecast:
-        """For so many tokens, all epochs together, on so many GPUs (or 1 for the CPU)."""
+    def forecast(self, form: Form, tokens: int, gpus: int, max_watts: int | None = None) -> Forecast:
+        """For so many tokens, all epochs together, on so many GPUs (or 1 for the CPU). Where these drew more than the
+        guard's `max_watts` each, they will have to rest: see `duty`."""
         speed = self.tokens_per_second(form)
         if not speed:
             return Forecast(None, None, f"no finished training of this model as {_worded(form)} on {self._worded()}")
         trainings = self._alike(form)
-        hours = tokens / (speed * gpus) / 3600
-        watts = [float(training.mean_watts) / training.gpus for training in trainings if training.mean_watts]
+        drawn = [float(training.mean_watts) / training.gpus for training in trainings if training.mean_watts]
+        watts = median(drawn) if drawn else None
+        share = duty(watts, max_watts)
+        working = tokens / (speed * gpus) / 3600
         note = f"from {len(trainings)} finished training(s) as {_worded(form)} on {self._worded()}: {speed * gpus:.0f} "
         note += "tokens a second"
         if any(training.gpus != gpus for training in trainings):
             note += f", scaled to {gpus} GPU(s) from another number of them"
-        return Forecast(hours, hours * median(watts) * gpus / 1000 if watts else None, note)
+        if share < 1:
+            note += f", at work {share:.0%} of the time: they drew {watts:.0f} W each, the guard allows {max_watts} W"
+        return Forecast(working / share, None if watts is None else working * watts * gpus / 1000, note)
 
     def _alike(self, form: Form) -> tuple[Measured, ...]:
         alike = [training for training in self._trainings if _form_of(training) == form]

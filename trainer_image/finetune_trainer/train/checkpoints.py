@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from finetune_api.fields import WireModel
 from finetune_api.orders import COMPLETE_MARKER
-from finetune_trainer.artifacts import MANIFEST_FILE, fsync_path, replace_folder, write_durably
+from finetune_trainer.artifacts import MANIFEST_FILE, fsync_path, is_whole, replace_folder, write_durably
 from finetune_trainer.digests import digests_of_files, files_below
 from finetune_trainer.storage_errors import as_storage_failure
 from finetune_trainer.train.team import ALONE, Team
@@ -171,14 +171,8 @@ class Checkpoints:
 
     def _open(self, path: Path) -> Checkpoint | None:
         """None, and a word to the user, where it is not whole or not ours."""
-        try:
-            manifest = CheckpointManifest.model_validate_json((path / MANIFEST_FILE).read_text())
-            is_whole = (path / COMPLETE_MARKER).is_file() and manifest.files == digests_of_files(
-                path, [path / name for name in manifest.files]
-            )
-        except (OSError, ValidationError):
-            is_whole = False
-        if not is_whole:
+        manifest = _read_manifest(path)
+        if manifest is None or not is_whole(path, manifest.files):
             self.problem(f"{path.name} is not whole: it was torn or changed, and is not used")
             return None
         if manifest.identity != self.identity:
@@ -196,6 +190,13 @@ class Checkpoints:
 def step_of(checkpoint: Path) -> int:
     number = checkpoint.name.removeprefix(_PREFIX)
     return int(number) if number.isdigit() else -1
+
+
+def _read_manifest(folder: Path) -> CheckpointManifest | None:
+    try:
+        return CheckpointManifest.model_validate_json((folder / MANIFEST_FILE).read_text())
+    except (OSError, ValidationError):
+        return None
 
 
 def _write_manifest(folder: Path, manifest: CheckpointManifest) -> None:
