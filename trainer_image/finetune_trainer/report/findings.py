@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from finetune_api.comparison import Cost
-from finetune_trainer.evaluation.finished import FinishedEvaluation
+from finetune_trainer.scoring.predictions import ScoredPrediction
 from finetune_trainer.statistics.results import ComparisonResult
 from finetune_trainer.suites.model import LoadedSuite
+
+if TYPE_CHECKING:
+    # Reading evaluations takes the tokenizer, which a comparison of two files has no need of.
+    from finetune_trainer.evaluation.finished import FinishedEvaluation
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """What a model answered, of which only the file is known, not how the answers came about."""
+
+    name: str
+    predictions: tuple[ScoredPrediction, ...]
+    path: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -16,8 +31,8 @@ class Findings:
 
     comparison: str
     suite: LoadedSuite
-    baseline: FinishedEvaluation
-    candidate: FinishedEvaluation
+    baseline: FinishedEvaluation | PredictionFile
+    candidate: FinishedEvaluation | PredictionFile
     result: ComparisonResult
     cost: Cost | None
     earlier_looks: int | None = None
@@ -26,6 +41,8 @@ class Findings:
     @property
     def share_a_base_model(self) -> bool:
         """Whether the adapter is all that differs between the two models."""
+        if isinstance(self.baseline, PredictionFile) or isinstance(self.candidate, PredictionFile):
+            return False
         one, other = self.baseline.record.content, self.candidate.record.content
         return one.adapter is None and one.base_model == other.base_model and one.quantization == other.quantization
 
