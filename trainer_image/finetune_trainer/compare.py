@@ -15,6 +15,7 @@ from finetune_trainer.candidate_status import candidate_status
 from finetune_trainer.evaluation.finished import FinishedEvaluation, read_finished
 from finetune_trainer.evaluation.questions import load_questions
 from finetune_trainer.failures import UserError
+from finetune_trainer.flips.flips import counts
 from finetune_trainer.report.findings import Findings
 from finetune_trainer.report.write import REPORT_FILE, write_report
 from finetune_trainer.reporting import Reporter
@@ -36,8 +37,8 @@ def run(order: CompareOrder, reporter: Reporter) -> CompareResult:
     findings = _compare(order)
     with staged_step(Path(order.directory), Step.COMPARE) as staged:
         write_report(findings, staged.path)
-        committed = staged.commit(_result(order, findings.result), identity)
-    return committed if isinstance(committed, CompareResult) else _result(order, findings.result)
+        committed = staged.commit(_result(order, findings), identity)
+    return committed if isinstance(committed, CompareResult) else _result(order, findings)
 
 
 def _compare(order: CompareOrder) -> Findings:
@@ -98,8 +99,8 @@ def _check_alike(baseline: FinishedEvaluation, candidate: FinishedEvaluation) ->
             )
 
 
-def _result(order: CompareOrder, result: ComparisonResult) -> CompareResult:
+def _result(order: CompareOrder, findings: Findings) -> CompareResult:
     return CompareResult(
-        candidate=candidate_status(order.candidate.name, result, order.cost),
+        candidate=candidate_status(order.candidate.name, findings.result, order.cost, counts(findings.flips)),
         report_path=f"{Step.COMPARE}/{REPORT_FILE}",
     )

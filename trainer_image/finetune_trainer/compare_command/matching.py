@@ -111,7 +111,8 @@ def _example(task: model.Task, row: Row, other: Row) -> model.Example:
 
 def _side(name: str, file: RowFile, tasks: Mapping[str, model.Task]) -> PredictionFile:
     answers = tuple(_prediction(name, each.row, tasks[each.row.task].name) for each in file.rows.values())
-    return PredictionFile(name, answers, str(file.path), file.digest)
+    untold = frozenset(key for key, each in file.rows.items() if each.row.prediction is None)
+    return PredictionFile(name, answers, str(file.path), file.digest, untold)
 
 
 def _prediction(side: str, row: Row, task: str) -> ScoredPrediction:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from finetune_api.comparison import Cost
+from finetune_trainer.flips.flips import Flip, flips
 from finetune_trainer.scoring.predictions import ScoredPrediction
 from finetune_trainer.statistics.results import ComparisonResult
 from finetune_trainer.suites.model import LoadedSuite
@@ -23,6 +25,8 @@ class PredictionFile:
     predictions: tuple[ScoredPrediction, ...]
     path: str
     digest: str
+    untold: frozenset[str] = frozenset()
+    """Ids of answers of which the file tells the score alone."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,12 @@ class Findings:
     earlier_looks: int | None = None
     """Other Comparisons that had looked at this suite by then; None where nobody counted."""
 
+    @cached_property
+    def flips(self) -> tuple[Flip, ...]:
+        """The examples that got better or worse."""
+        untold = {id_ for side in (self.baseline, self.candidate) for id_ in _untold(side)}
+        return flips(self.suite, self.baseline.predictions, self.candidate.predictions, untold)
+
     @property
     def share_a_base_model(self) -> bool:
         """Whether the adapter is all that differs between the two models."""
@@ -50,3 +60,7 @@ class Findings:
     def examples(self) -> dict[str, int]:
         """Number of examples of each scored task."""
         return {task.name: len(self.suite.examples[task.name]) for task in self.suite.suite.scored_tasks}
+
+
+def _untold(side: FinishedEvaluation | PredictionFile) -> frozenset[str]:
+    return side.untold if isinstance(side, PredictionFile) else frozenset()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune_trainer.flips.flips import counts
 from finetune_trainer.report import wording
 from finetune_trainer.report.findings import Findings, PredictionFile
 from finetune_trainer.report.page import detectable, render
 from finetune_trainer.report.table import markdown
+from finetune_trainer.statistics.results import plain
 from finetune_trainer.timestamps import utc_now
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ def _document(findings: Findings, written: str) -> dict[str, Any]:
         "headline": wording.headline(findings),
         **findings.result.as_document(),
         "minimumDetectableEffectPoints": {each.title: float(each.points) for each in detectable(findings)},
+        "flips": [plain(dataclasses.asdict(flip)) for flip in findings.flips],
+        "flipCounts": [count.to_manifest() for count in counts(findings.flips)],
         "earlierLooks": findings.earlier_looks,
         "caveats": wording.caveats(findings),
         "cost": None if findings.cost is None else findings.cost.to_manifest(),

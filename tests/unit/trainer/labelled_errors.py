@@ -1,7 +1,7 @@
 """Wrong answers whose cause was labelled before there were rules: 50 of each cause, half of them kept for the test.
 
-Each was written from its cause: a source, its right answer, and an answer that is wrong in this one way. So a label says
-how the answer was made, and no rule was asked.
+Each was written from its cause: a source, its right answer, and an answer that is wrong in this one way. So a label
+says how the answer was made, and no rule was asked.
 """
 
 from __future__ import annotations
