@@ -17,6 +17,7 @@ from finetune_trainer.evaluation.questions import load_questions
 from finetune_trainer.failures import UserError
 from finetune_trainer.flips.flips import counts
 from finetune_trainer.report.findings import Findings
+from finetune_trainer.report.training_folder import read_training
 from finetune_trainer.report.write import REPORT_FILE, write_report
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.statistics.comparison import compare_scores
@@ -47,6 +48,7 @@ def _compare(order: CompareOrder) -> Findings:
     for evaluation in (baseline, candidate):
         _check_suite(evaluation, suite)
     _check_alike(baseline, candidate)
+    training = read_training(order.training)
     return Findings(
         comparison=order.comparison,
         suite=suite,
@@ -55,6 +57,8 @@ def _compare(order: CompareOrder) -> Findings:
         result=_judge(baseline, candidate, suite, order.gate),
         cost=order.cost,
         earlier_looks=order.earlier_looks,
+        losses=training.losses,
+        dataset=training.dataset,
     )
 
 

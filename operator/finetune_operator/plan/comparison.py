@@ -214,7 +214,7 @@ def _job(situation: Situation, step: Step, attempt: int, model: FineTunedModelSp
             situation.spec.suite,
         )
     else:
-        order, sources = _compare_order(situation)
+        order, sources = _compare_order(situation, model)
     workload = jobs.Workload(
         resources=None,
         priority_class_name=situation.spec.priority_class_name,
@@ -232,10 +232,11 @@ def _job(situation: Situation, step: Step, attempt: int, model: FineTunedModelSp
     )
 
 
-def _compare_order(situation: Situation) -> tuple[Any, tuple[Any, ...]]:
+def _compare_order(situation: Situation, model: FineTunedModelSpec) -> tuple[Any, tuple[Any, ...]]:
     baseline = situation.evaluation(situation.status.baseline_evaluation)
     tuned = situation.evaluation(situation.candidate.evaluation)
     assert baseline is not None and tuned is not None, "only compared when both have succeeded"
+    training = orders.training_folder(model)
     order = orders.compare(
         situation.observed.comparison.key.name,
         situation.spec,
@@ -244,9 +245,10 @@ def _compare_order(situation: Situation) -> tuple[Any, tuple[Any, ...]]:
         tuned.status,
         _cost(situation),
         situation.earlier_looks,
+        training,
         situation.folder,
     )
-    return order, (baseline.status.predictions, tuned.status.predictions, situation.spec.suite)
+    return order, (baseline.status.predictions, tuned.status.predictions, situation.spec.suite, training)
 
 
 def _cost(situation: Situation) -> Cost | None:

@@ -52,6 +52,17 @@ def test_the_answers_are_paired_when_both_have_succeeded() -> None:
     assert order.cost.training_hours == "0.5"
 
 
+def test_the_report_is_told_where_the_training_left_its_curves() -> None:
+    there, *others, base, tuned = evaluating()
+    done = (evaluation_succeeded(base), evaluation_succeeded(tuned, OTHER_DIGEST))
+    order = order_of(decide(there, *others, *done).created[0])
+    assert isinstance(order, CompareOrder) and order.training is not None
+    (model,) = (each for each in others if each["kind"] == "FineTunedModel")
+    adapter = model["spec"]["adapter"]["persistentVolumeClaim"]
+    assert f"{order.training.path}/train/adapter" == adapter["path"]
+    assert order.training.volume.endswith(f"/{adapter['claimName']}")
+
+
 def finished_on(suite: str, name: str, phase: str = "Succeeded", **metadata: str) -> Raw:
     """Another Comparison that asked this suite."""
     return with_status(comparison(name, metadata=metadata), phase=phase, suiteDigest=suite)

@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from finetune_api.comparison import Cost
+from finetune_api.finetunejob import DatasetSummary
 from finetune_trainer.flips.flips import Flip, flips
+from finetune_trainer.report.learning_curve import Losses
 from finetune_trainer.scoring.predictions import ScoredPrediction
 from finetune_trainer.statistics.results import ComparisonResult
 from finetune_trainer.suites.model import LoadedSuite
@@ -41,6 +43,10 @@ class Findings:
     cost: Cost | None
     earlier_looks: int | None = None
     """Other Comparisons that had looked at this suite by then; None where nobody counted."""
+    losses: Losses | None = None
+    """Of the training, where its folder was at hand."""
+    dataset: DatasetSummary | None = None
+    """What the candidate learnt from, likewise."""
 
     @cached_property
     def flips(self) -> tuple[Flip, ...]:

@@ -11,7 +11,7 @@ from finetune_trainer.flips.flips import counts
 from finetune_trainer.report import wording
 from finetune_trainer.report.findings import Findings, PredictionFile
 from finetune_trainer.report.page import detectable, render
-from finetune_trainer.report.table import markdown
+from finetune_trainer.report.table import causes_markdown, escaped, markdown
 from finetune_trainer.statistics.results import plain
 from finetune_trainer.timestamps import utc_now
 
@@ -38,7 +38,16 @@ def as_json(findings: Findings, written: str) -> str:
 
 def as_markdown(findings: Findings) -> str:
     """The verdict and the table, for a pull request."""
-    return f"{wording.headline(findings)}\n\n{markdown(findings.result)}\n{wording.earlier_looks(findings)}\n"
+    result = findings.result
+    parts = [
+        f"**{result.verdict}**: {escaped(wording.headline(findings))}",
+        escaped(" ".join(filter(None, (wording.evidence(result), wording.doubt(result))))),
+        markdown(result).rstrip("\n"),
+        causes_markdown(counts(findings.flips)),
+        "\n".join(f"- {'passed' if gate.passed else '**not passed**'}: {escaped(gate.name)}" for gate in result.gates),
+        "\n".join(f"- {escaped(caveat)}" for caveat in wording.caveats(findings)),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _document(findings: Findings, written: str) -> dict[str, Any]:
