@@ -18,7 +18,7 @@ from finetune_trainer.failures import UserError
 from finetune_trainer.flips.flips import counts
 from finetune_trainer.report.findings import Findings
 from finetune_trainer.report.training_folder import read_training
-from finetune_trainer.report.write import REPORT_FILE, write_report
+from finetune_trainer.report.write import REPORT_FILE, SHORT_FILE, write_report
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.statistics.comparison import compare_scores
 from finetune_trainer.statistics.gates import GatePolicy
@@ -33,13 +33,22 @@ def run(order: CompareOrder, reporter: Reporter) -> CompareResult:
     identity = order_identity(order)
     found = find_complete(Path(order.directory), Step.COMPARE, identity)
     if isinstance(found, CompareResult):
+        _tell_report(order, reporter)
         return found
     reporter.stage("comparing")
     findings = _compare(order)
     with staged_step(Path(order.directory), Step.COMPARE) as staged:
         write_report(findings, staged.path)
         committed = staged.commit(_result(order, findings), identity)
+    _tell_report(order, reporter)
     return committed if isinstance(committed, CompareResult) else _result(order, findings)
+
+
+def _tell_report(order: CompareOrder, reporter: Reporter) -> None:
+    """Each time, since the log of an earlier pod may be gone."""
+    short = Path(order.directory) / Step.COMPARE / SHORT_FILE
+    if short.is_file():
+        reporter.report(short.read_bytes())
 
 
 def _compare(order: CompareOrder) -> Findings:

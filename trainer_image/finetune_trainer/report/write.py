@@ -11,6 +11,7 @@ from finetune_trainer.flips.flips import counts
 from finetune_trainer.report import wording
 from finetune_trainer.report.findings import Findings, PredictionFile
 from finetune_trainer.report.page import detectable, render
+from finetune_trainer.report.short_report import short_report
 from finetune_trainer.report.table import causes_markdown, escaped, markdown
 from finetune_trainer.statistics.results import plain
 from finetune_trainer.timestamps import utc_now
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
 REPORT_FILE = "report.html"
 FIGURES_FILE = "report.json"
 TABLE_FILE = "report.md"
+SHORT_FILE = "report.short.html.gz"
 
 
 def write_report(findings: Findings, folder: Path) -> None:
     """The page, the figures behind it, and the table for a text."""
     written = utc_now()
     (folder / REPORT_FILE).write_text(render(findings, written), encoding="utf-8")
+    short = short_report(findings, written)
+    if short is not None:
+        (folder / SHORT_FILE).write_bytes(short)
     (folder / FIGURES_FILE).write_text(as_json(findings, written), encoding="utf-8")
     (folder / TABLE_FILE).write_text(as_markdown(findings), encoding="utf-8")
 
