@@ -25,7 +25,7 @@ def pack(report: bytes) -> tuple[ReportEvent, ...]:
         raise ValueError(f"a report of {len(report)} bytes, of which at most {REPORT_LIMIT} travel")
     cuts = [report[start : start + PART_BYTES] for start in range(0, len(report), PART_BYTES)]
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    digest = _digest(report)
+    digest = report_digest(report)
     return tuple(
         ReportEvent(time=now, part=number, parts=len(cuts), digest=digest, data=base64.b64encode(cut).decode())
         for number, cut in enumerate(cuts, start=1)
@@ -45,7 +45,7 @@ def unpack(log: str) -> bytes | None:
         report = b"".join(base64.b64decode(by_number[number], validate=True) for number in sorted(by_number))
     except binascii.Error:
         return None
-    is_sound = len(report) <= REPORT_LIMIT and _digest(report) == last[-1].digest and report.startswith(_GZIP)
+    is_sound = len(report) <= REPORT_LIMIT and report_digest(report) == last[-1].digest and report.startswith(_GZIP)
     return report if is_sound else None
 
 
@@ -59,5 +59,6 @@ def _report_event(line: str) -> ReportEvent | None:
     return event if isinstance(event, ReportEvent) else None
 
 
-def _digest(report: bytes) -> str:
+def report_digest(report: bytes) -> str:
+    """By which a gzipped report is known."""
     return f"sha256:{hashlib.sha256(report).hexdigest()}"

@@ -9,6 +9,7 @@ from finetune_api.comparison import Gate
 from finetune_api.conditions import Reason
 from finetune_api.group import Step
 from finetune_api.orders import CompareOrder
+from finetune_api.report_parcel import report_digest
 from finetune_api.results import CompareResult
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
 from finetune_trainer.candidate_status import candidate_status
@@ -39,9 +40,10 @@ def run(order: CompareOrder, reporter: Reporter) -> CompareResult:
     findings = _compare(order)
     with staged_step(Path(order.directory), Step.COMPARE) as staged:
         write_report(findings, staged.path)
-        committed = staged.commit(_result(order, findings), identity)
+        result = _result(order, findings, staged.path / SHORT_FILE)
+        committed = staged.commit(result, identity)
     _tell_report(order, reporter)
-    return committed if isinstance(committed, CompareResult) else _result(order, findings)
+    return committed if isinstance(committed, CompareResult) else result
 
 
 def _tell_report(order: CompareOrder, reporter: Reporter) -> None:
@@ -112,8 +114,9 @@ def _check_alike(baseline: FinishedEvaluation, candidate: FinishedEvaluation) ->
             )
 
 
-def _result(order: CompareOrder, findings: Findings) -> CompareResult:
+def _result(order: CompareOrder, findings: Findings, short: Path) -> CompareResult:
     return CompareResult(
         candidate=candidate_status(order.candidate.name, findings.result, order.cost, counts(findings.flips)),
         report_path=f"{Step.COMPARE}/{REPORT_FILE}",
+        report_digest=report_digest(short.read_bytes()) if short.is_file() else None,
     )

@@ -14,9 +14,10 @@ from finetune_api.results import CompareResult, PrepareEvaluationResult
 from finetune_api.runs import Run
 from finetune_api.sources import BaseModelSource, ClaimPath
 from finetune_operator.manifests import jobs, orders, volumes
+from finetune_operator.manifests.children import report as report_manifest
 from finetune_operator.observed import ObservedComparison
-from finetune_operator.plan import lifecycle, shared_evaluations, verdict
-from finetune_operator.plan.actions import NOTHING, Action, Plan
+from finetune_operator.plan import attempts, lifecycle, shared_evaluations, verdict
+from finetune_operator.plan.actions import NOTHING, Action, KeepReport, Plan
 from finetune_operator.plan.attempts import Done, Paused, Running, Suspended, Waiting
 from finetune_operator.plan.candidate import Awaited, Lost, Resolved, resolve
 from finetune_operator.plan.comparison_situation import Situation
@@ -154,7 +155,23 @@ def _succeed(situation: Situation, result: CompareResult) -> Plan:
         "report": ClaimPath(claim_name=situation.claim, path=f"{situation.folder}/{result.report_path}"),
         "progress": None,
     }
-    return Plan(_told(situation, report, run=lifecycle.ended(situation.run, situation.now), **fields))
+    kept = _keep_report(situation, result)
+    if kept is not None:
+        fields["report_config_map"] = kept.manifest["metadata"]["name"]
+    ended = _told(situation, report, run=lifecycle.ended(situation.run, situation.now), **fields)
+    return Plan(ended if kept is None else (kept, *ended))
+
+
+def _keep_report(situation: Situation, result: CompareResult) -> KeepReport | None:
+    """None where the pod's log tells none, or is gone, or the report could not be kept: the volume has it anyway."""
+    children = situation.observed.children
+    child = attempts.latest(children, situation.run.digest, Step.COMPARE)
+    pods = [pod for pod in child.pods if pod.phase == "Succeeded"] if child is not None else []
+    manifest = report_manifest(situation.observed.comparison, situation.run.digest)
+    stood_in_the_way = ("ConfigMap", manifest["metadata"]["name"]) in children.obstacles
+    if result.report_digest is None or not pods or stood_in_the_way:
+        return None
+    return KeepReport(pods[-1].name, result.report_digest, manifest)
 
 
 def _broken(situation: Situation, broken: Broken, phase: Phase = Phase.COMPARING) -> Plan:
