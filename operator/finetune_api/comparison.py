@@ -346,6 +346,9 @@ class ComparisonStatus(ApiModel):
     """The outcome in a line."""
     report: ClaimPath | None = None
     """report.html of the best candidate on the artifacts volume; report.json lies beside it."""
+    report_config_map: Annotated[str, Field(max_length=253)] | None = None
+    """ConfigMap with that report as report.html.gz, for whoever may not mount the volume; absent where it is too long
+    even without the answers that changed, or was lost with the pod's log."""
     failures: Count = 0
     """Failures of this run that were counted against retry.limit."""
     history: History = ()

@@ -59,7 +59,21 @@ class NoteEvent(WireModel):
     message: str
 
 
-Event = Annotated[StageEvent | ProgressEvent | ProblemEvent | NoteEvent, Field(discriminator="event")]
+class ReportEvent(WireModel):
+    """A part of the report, for whoever cannot reach the volume."""
+
+    event: Literal["report"] = "report"
+    time: str
+    part: Annotated[int, Field(ge=1)]
+    """Number of this part, from 1."""
+    parts: Annotated[int, Field(ge=1, le=1024)]
+    digest: str
+    """sha256 of the whole gzipped report."""
+    data: str
+    """Base64 of the part."""
+
+
+Event = Annotated[StageEvent | ProgressEvent | ProblemEvent | NoteEvent | ReportEvent, Field(discriminator="event")]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 
 

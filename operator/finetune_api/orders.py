@@ -165,6 +165,8 @@ class CompareOrder(OrderBase):
     suite: SuiteLocation
     baseline: EvaluationLocation
     candidate: EvaluationLocation
+    training: Location | None = None
+    """Folder of the run that trained the candidate, where it is known: the report shows its curves and its dataset."""
     rivals: Annotated[tuple[EvaluationLocation, ...], Field(max_length=7)] = ()
     """The other candidates: intervals and ranking are joint, and each candidate has a compare step of its own."""
     gate: Gate | None = None
@@ -173,8 +175,8 @@ class CompareOrder(OrderBase):
     earlier_looks: Annotated[int, Field(ge=0)] | None = None
     """Other Comparisons of the namespace that have succeeded on this very suite; None where that is not known."""
 
-    # How many there are by now changes nothing of what is compared.
-    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "earlier_looks"})
+    # How many there are by now changes nothing of what is compared, nor do the training's curves.
+    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "earlier_looks", "training"})
 
 
 Order = Annotated[

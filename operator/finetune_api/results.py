@@ -79,6 +79,8 @@ class CompareResult(WireModel):
     candidate: CandidateStatus
     report_path: str
     """report.html, relative to the run's folder."""
+    report_digest: str | None = None
+    """sha256 of the gzipped report that the pod's log tells; None where none fits in."""
 
 
 class Failure(WireModel):

@@ -1,5 +1,6 @@
 """Carries out a plan's actions. Each can be done twice, and the operator may die between any two."""
 
+import base64
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 from finetune_api.conditions import Reason
 from finetune_api.group import API_VERSION, MANAGER, Kind
+from finetune_api.report_parcel import report_digest, unpack
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, ApiError, Cluster
 from finetune_operator.digests import event_name
@@ -18,6 +20,7 @@ from finetune_operator.plan.actions import (
     DeleteEvaluation,
     DeleteJob,
     EmitEvent,
+    KeepReport,
     Manifest,
     ShareEvaluation,
     SuspendJob,
@@ -30,6 +33,7 @@ from finetune_operator.views import AnyResource, Obstacle
 log = logging.getLogger(__name__)
 
 OUR_KINDS = frozenset(kind.value for kind in Kind)
+REPORT_KEY = "report.html.gz"
 REFUSED_SECONDS = 30.0
 """Pause before an object that was refused is asked for again."""
 TERMINATING_SECONDS = 2.0
@@ -65,6 +69,8 @@ class Applier:
                 await self.cluster.delete(API_VERSION, Kind.EVALUATION.value, namespace, name, uid)
             case ShareEvaluation(name, uid, owners):
                 await self._share(name, uid, owners)
+            case KeepReport():
+                await self._keep_report(action)
             case EmitEvent():
                 await self._emit(action)
             case WriteStatus(status):
@@ -158,6 +164,29 @@ class Applier:
             if error.status != NOT_FOUND:
                 raise
             self.cache.drop_resource(key, self.resource.uid)
+
+    async def _keep_report(self, action: KeepReport) -> None:
+        """What cannot be kept is not tried again: the obstacle is noted, and the next plan does without."""
+        report = await self._told_report(action)
+        if report is not None:
+            manifest = {**action.manifest, "binaryData": {REPORT_KEY: base64.b64encode(report).decode()}}
+            if await self._create(manifest):
+                return
+        else:
+            log.warning("the log of pod %s/%s holds no whole report", self.resource.key.namespace, action.pod)
+            message = f"The log of pod {action.pod} holds no whole report."
+            lost = self._standing_in_the_way(Reason.INTERNAL_ERROR, message)
+            self.cache.note_obstacle(self.resource.uid, "ConfigMap", action.manifest["metadata"]["name"], lost)
+        raise OutdatedError
+
+    async def _told_report(self, action: KeepReport) -> bytes | None:
+        try:
+            report = unpack(await self.cluster.log_end(self.resource.key.namespace, action.pod))
+        except ApiError as error:
+            if error.status >= 500:
+                raise
+            return None
+        return report if report is not None and report_digest(report) == action.digest else None
 
     async def _emit(self, event: EmitEvent) -> None:
         """An Event that is there already was said by a reconcile that died afterwards. One that the API server does

@@ -9,6 +9,7 @@ from aiohttp import ClientError
 from kubernetes.aio import client, config
 
 from finetune_api.group import API_VERSION, MANAGER, NAMES, Kind
+from finetune_api.report_parcel import LOG_LIMIT
 
 Body = Mapping[str, Any]
 
@@ -17,6 +18,8 @@ MERGE = "application/merge-patch+json"
 REQUEST_SECONDS = 30
 LOG_LINES = 64
 LOG_BYTES = 16 * 1024
+REPORT_LINES = 72
+"""The lines of the longest report, and the few that may follow."""
 
 
 PAGE_SIZE = 500
@@ -49,6 +52,7 @@ _PLURALS = {
     "Pod": "pods",
     "Node": "nodes",
     "Service": "services",
+    "ConfigMap": "configmaps",
     **{kind.value: NAMES[kind].plural for kind in Kind},
 }
 
@@ -150,6 +154,12 @@ class Cluster:
         query = {"tailLines": str(LOG_LINES)}
         text = await self._send("GET", f"{path_of('v1', 'Pod', namespace, pod)}/log", None, query, "*/*")
         return text[-LOG_BYTES:].decode(errors="replace")
+
+    async def log_end(self, namespace: str, pod: str) -> str:
+        """The end of a finished pod's log, as much as may hold a report."""
+        query = {"tailLines": str(REPORT_LINES), "limitBytes": str(2 * LOG_LIMIT)}
+        text = await self._send("GET", f"{path_of('v1', 'Pod', namespace, pod)}/log", None, query, "*/*")
+        return text[-LOG_LIMIT:].decode(errors="replace")
 
     async def _request(
         self,

@@ -67,6 +67,11 @@ def service_name(name: str, uid: str, run: str) -> str:
     return f"run-{model_name(name, uid, run)}"
 
 
+def report_name(name: str, uid: str, run: str) -> str:
+    """Name of the ConfigMap with the report of a run: it is never written anew, so each run has its own."""
+    return f"{_cut(name)}-report-{_digest(f'{uid}/{run}')[:8]}"
+
+
 def evaluation_name(digest: str) -> str:
     """Name of the Evaluation of this content: whoever needs it next finds it."""
     return f"eval-{digest.removeprefix('sha256:')[:16]}"

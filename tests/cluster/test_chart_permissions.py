@@ -29,7 +29,7 @@ PERMISSIONS = {
     *(("pods", verb) for verb in ("list", "watch")),
     ("pods/log", "get"),
     *(("events", verb) for verb in ("list", "watch", "create")),
-    *(("services", verb) for verb in ("get", "create")),
+    *((kind, verb) for kind in ("services", "configmaps") for verb in ("get", "create")),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 
 import pytest
@@ -64,6 +66,12 @@ def test_a_comparison_ends_with_a_verdict_an_interval_for_each_task_and_a_report
         assert task["n"] == 4
     report = finished.volume("artifacts") / status["report"]["path"]
     assert candidate["verdict"] in report.read_text()
+    kept = finished.get("configmap", status["reportConfigMap"])
+    assert kept is not None
+    page = gzip.decompress(base64.b64decode(kept["binaryData"]["report.html.gz"])).decode()
+    assert page.startswith("<!doctype html>") and candidate["verdict"] in page
+    (owner,) = kept["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("Comparison", "tuned-vs-base")
 
 
 def test_evaluations_of_the_same_content_are_run_once(finished: Workbench) -> None:

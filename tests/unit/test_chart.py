@@ -44,7 +44,7 @@ OPERATOR_RULES = [
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch", "create"]},
-    {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "create"]},
+    {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": ["get", "create"]},
 ]
 NODES_RULE = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
 GPU_CLASS = {"product": "NVIDIA-A100-SXM4-80GB", "memoryMiB": 81920, "gpusPerNode": 8, "nodes": 2, "shared": False}

@@ -6,6 +6,7 @@ from finetune_api.comparison import (
     CandidateStatus,
     Cost,
     Effect,
+    FlipCount,
     GateOutcome,
     PairwiseEffect,
     ParseFailures,
@@ -19,7 +20,9 @@ from finetune_trainer.statistics.ranking import Standing
 from finetune_trainer.statistics.results import ComparisonResult, GateResult, PerplexityResult, TaskResult
 
 
-def candidate_status(fine_tune_job: str, result: ComparisonResult, cost: Cost | None) -> CandidateStatus:
+def candidate_status(
+    fine_tune_job: str, result: ComparisonResult, cost: Cost | None, flips: tuple[FlipCount, ...] = ()
+) -> CandidateStatus:
     """Everything that the Comparison's status says of the candidate and the trainer knows."""
     return CandidateStatus(
         fine_tune_job=fine_tune_job,
@@ -28,6 +31,7 @@ def candidate_status(fine_tune_job: str, result: ComparisonResult, cost: Cost | 
         tasks=tuple(_task_effect(task) for task in result.tasks),
         perplexity=_perplexity_effect(result),
         gates=tuple(_gate_outcome(gate) for gate in result.gates),
+        flips=flips,
         ranking=_ranking(result.standing),
         versus=_versus(result.standing),
         cost=cost and cost.model_copy(update={"kwh_per_point": _kwh_per_point(result, cost)}),

@@ -10,14 +10,17 @@ from finetune_api.comparison import Gate
 from finetune_api.conditions import Reason
 from finetune_api.group import Step
 from finetune_api.orders import CompareOrder
+from finetune_api.report_parcel import report_digest
 from finetune_api.results import CompareResult
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
 from finetune_trainer.candidate_status import candidate_status
 from finetune_trainer.evaluation.finished import FinishedEvaluation, read_finished
 from finetune_trainer.evaluation.questions import load_questions
 from finetune_trainer.failures import UserError
+from finetune_trainer.flips.flips import counts
 from finetune_trainer.report.findings import Findings
-from finetune_trainer.report.write import REPORT_FILE, write_report
+from finetune_trainer.report.training_folder import read_training
+from finetune_trainer.report.write import REPORT_FILE, SHORT_FILE, write_report
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.statistics import ranking
 from finetune_trainer.statistics.comparison import compare_scores
@@ -33,13 +36,23 @@ def run(order: CompareOrder, reporter: Reporter) -> CompareResult:
     identity = order_identity(order)
     found = find_complete(Path(order.directory), Step.COMPARE, identity)
     if isinstance(found, CompareResult):
+        _tell_report(order, reporter)
         return found
     reporter.stage("comparing")
     findings = _compare(order)
     with staged_step(Path(order.directory), Step.COMPARE) as staged:
         write_report(findings, staged.path)
-        committed = staged.commit(_result(order, findings.result), identity)
-    return committed if isinstance(committed, CompareResult) else _result(order, findings.result)
+        result = _result(order, findings, staged.path / SHORT_FILE)
+        committed = staged.commit(result, identity)
+    _tell_report(order, reporter)
+    return committed if isinstance(committed, CompareResult) else result
+
+
+def _tell_report(order: CompareOrder, reporter: Reporter) -> None:
+    """Each time, since the log of an earlier pod may be gone."""
+    short = Path(order.directory) / Step.COMPARE / SHORT_FILE
+    if short.is_file():
+        reporter.report(short.read_bytes())
 
 
 def _compare(order: CompareOrder) -> Findings:
@@ -51,6 +64,7 @@ def _compare(order: CompareOrder) -> Findings:
         _check_suite(evaluation, suite)
     for other in (candidate, *rivals):
         _check_alike(baseline, other)
+    training = read_training(order.training)
     return Findings(
         comparison=order.comparison,
         suite=suite,
@@ -59,6 +73,8 @@ def _compare(order: CompareOrder) -> Findings:
         result=_judge(baseline, candidate, rivals, suite, order.gate),
         cost=order.cost,
         earlier_looks=order.earlier_looks,
+        losses=training.losses,
+        dataset=training.dataset,
     )
 
 
@@ -116,8 +132,9 @@ def _check_alike(baseline: FinishedEvaluation, candidate: FinishedEvaluation) ->
             )
 
 
-def _result(order: CompareOrder, result: ComparisonResult) -> CompareResult:
+def _result(order: CompareOrder, findings: Findings, short: Path) -> CompareResult:
     return CompareResult(
-        candidate=candidate_status(order.candidate.name, result, order.cost),
+        candidate=candidate_status(order.candidate.name, findings.result, order.cost, counts(findings.flips)),
         report_path=f"{Step.COMPARE}/{REPORT_FILE}",
+        report_digest=report_digest(short.read_bytes()) if short.is_file() else None,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from finetune_api.events import Event, NoteEvent, ProblemEvent, ProgressEvent, StageEvent
+from finetune_api.report_parcel import pack
 from finetune_trainer.timestamps import utc_now
 from finetune_trainer.vitals import Vitals
 
@@ -87,6 +88,11 @@ class Reporter:
     def note(self, message: str) -> None:
         """Something that a user should know, though nothing is wrong."""
         self._write(NoteEvent(time=utc_now(), message=message))
+
+    def report(self, packed: bytes) -> None:
+        """A gzipped report, for whoever cannot reach the volume."""
+        for event in pack(packed):
+            self._write(event)
 
     def _is_due(self, now: float, step: int, steps: int) -> bool:
         if self._last_progress is None:

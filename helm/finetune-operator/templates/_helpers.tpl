@@ -48,6 +48,6 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [events]
   verbs: [list, watch, create]
 - apiGroups: [""]
-  resources: [services]
+  resources: [services, configmaps]
   verbs: [get, create]
 {{- end }}

@@ -17,7 +17,7 @@ from finetune_api.group import API_VERSION, Kind
 from finetune_api.planning import TrainingPlan
 from finetune_api.results import TrainResult
 from finetune_api.sources import ClaimPath
-from finetune_operator.digests import evaluation_name, model_name
+from finetune_operator.digests import evaluation_name, model_name, report_name
 from finetune_operator.manifests.ownership import child_labels, owner_reference
 from finetune_operator.views import AnyResource, ComparisonResource, FineTuneJobResource
 
@@ -99,6 +99,21 @@ def evaluation(
     manifest = _manifest(Kind.EVALUATION, comparison, run, evaluation_name(digest), wanted.to_manifest())
     manifest["metadata"]["ownerReferences"] = [owner_reference(comparison, controller=False)]
     return manifest
+
+
+def report(comparison: ComparisonResource, run: str) -> dict[str, Any]:
+    """The ConfigMap that keeps a report, without the report."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": report_name(comparison.key.name, comparison.uid, run),
+            "namespace": comparison.key.namespace,
+            "labels": child_labels(comparison, run),
+            "ownerReferences": [owner_reference(comparison)],
+        },
+        "immutable": True,
+    }
 
 
 def _manifest(kind: Kind, maker: AnyResource, run: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:

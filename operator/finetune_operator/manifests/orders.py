@@ -6,6 +6,7 @@ from finetune_api.comparison import CandidateStatus, ComparisonSpec, Cost
 from finetune_api.evaluation import EvaluationSpec, EvaluationStatus
 from finetune_api.finetunedmodel import FineTunedModelSpec
 from finetune_api.finetunejob import FineTuneJobSpec
+from finetune_api.group import Step
 from finetune_api.orders import (
     CompareOrder,
     EvaluateOrder,
@@ -17,7 +18,7 @@ from finetune_api.orders import (
 )
 from finetune_api.planning import GpuClass, Measured
 from finetune_api.quantization import Quantization
-from finetune_api.sources import BaseModelSource
+from finetune_api.sources import BaseModelSource, ClaimPath
 from finetune_api.tracking import Tracking
 from finetune_operator.lessons import chosen
 from finetune_operator.manifests.volumes import (
@@ -30,6 +31,8 @@ from finetune_operator.manifests.volumes import (
 from finetune_operator.views import AnyResource, FineTunedModelResource
 
 BASE = "base"
+_ADAPTER = f"{Step.TRAIN}/adapter"
+"""Where a training leaves its adapter, in its run's folder."""
 
 
 def run_folder(resource: AnyResource, run: str) -> str:
@@ -176,6 +179,7 @@ def compare(
     rivals: Mapping[str, EvaluationStatus],
     cost: Cost | None,
     earlier_looks: int | None,
+    training: ClaimPath | None,
     folder: str,
 ) -> CompareOrder:
     return CompareOrder(
@@ -185,10 +189,18 @@ def compare(
         baseline=_evaluation(BASE, baseline),
         candidate=_evaluation(candidate.fine_tune_job, tuned),
         rivals=tuple(_evaluation(name, status) for name, status in rivals.items()),
+        training=claim_location(training, "spec.adapter.persistentVolumeClaim") if training is not None else None,
         gate=spec.gate,
         cost=cost,
         earlier_looks=earlier_looks,
     )
+
+
+def training_folder(model: FineTunedModelSpec) -> ClaimPath | None:
+    """Folder of the run that the adapter comes from; None where it lies elsewhere than trainings leave it."""
+    adapter = model.adapter.persistent_volume_claim
+    folder = adapter.path.removesuffix(f"/{_ADAPTER}")
+    return ClaimPath(claim_name=adapter.claim_name, path=folder) if folder != adapter.path else None
 
 
 def _evaluation(name: str, status: EvaluationStatus) -> EvaluationLocation:

@@ -53,6 +53,16 @@ class ShareEvaluation:
 
 
 @dataclass(frozen=True)
+class KeepReport:
+    """Put the report that a finished pod's log tells into a ConfigMap."""
+
+    pod: str
+    digest: str
+    """sha256 that the gzipped report must have."""
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
 class EmitEvent:
     """A Kubernetes Event on the resource. Its name follows from what it is about, so that it is said once."""
 
@@ -69,7 +79,9 @@ class WriteStatus:
     status: ApiModel
 
 
-Action = CreateChild | DeleteJob | DeleteEvaluation | SuspendJob | ShareEvaluation | EmitEvent | WriteStatus
+Action = (
+    CreateChild | DeleteJob | DeleteEvaluation | SuspendJob | ShareEvaluation | KeepReport | EmitEvent | WriteStatus
+)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from finetune_api.results import CompareResult, PrepareEvaluationResult
 from finetune_api.runs import Run
 from finetune_api.sources import BaseModelSource, ClaimPath
 from finetune_operator.manifests import jobs, orders, volumes
+from finetune_operator.manifests.children import report as report_manifest
 from finetune_operator.observed import ObservedComparison
-from finetune_operator.plan import lifecycle, shared_evaluations, verdict
-from finetune_operator.plan.actions import NOTHING, Action, Plan
+from finetune_operator.plan import attempts, lifecycle, shared_evaluations, verdict
+from finetune_operator.plan.actions import NOTHING, Action, KeepReport, Plan
 from finetune_operator.plan.attempts import Done, Paused, Running, State, Suspended, Waiting
 from finetune_operator.plan.candidate import AllResolved, Awaited, Lost, resolve_all
 from finetune_operator.plan.comparison_situation import Situation
@@ -208,7 +209,25 @@ def _succeed(situation: Situation) -> Plan:
         "earlier_looks": situation.earlier_looks,
         "progress": None,
     }
-    return Plan(_told(situation, report, run=lifecycle.ended(situation.run, situation.now), **fields))
+    kept = _keep_report(situation.of(best.fine_tune_job))
+    if kept is not None:
+        fields["report_config_map"] = kept.manifest["metadata"]["name"]
+    ended = _told(situation, report, run=lifecycle.ended(situation.run, situation.now), **fields)
+    return Plan(ended if kept is None else (kept, *ended))
+
+
+def _keep_report(situation: Situation) -> KeepReport | None:
+    """None where the pod's log tells none, or is gone, or the report could not be kept: the volume has it anyway."""
+    children = situation.observed.children
+    state = situation.state(Step.COMPARE)
+    child = attempts.latest(children.of_part(situation.part), situation.run.digest, Step.COMPARE)
+    pods = [pod for pod in child.pods if pod.phase == "Succeeded"] if child is not None else []
+    manifest = report_manifest(situation.observed.comparison, situation.run.digest)
+    stood_in_the_way = ("ConfigMap", manifest["metadata"]["name"]) in children.obstacles
+    digest = state.result.report_digest if isinstance(state, Done) and isinstance(state.result, CompareResult) else None
+    if digest is None or not pods or stood_in_the_way:
+        return None
+    return KeepReport(pods[-1].name, digest, manifest)
 
 
 def _broken(situation: Situation, broken: Broken, phase: Phase = Phase.COMPARING) -> Plan:
@@ -269,7 +288,7 @@ def _job(situation: Situation, step: Step, attempt: int, model: Models) -> Mappi
             situation.spec.suite,
         )
     else:
-        order, sources = _compare_order(situation)
+        order, sources = _compare_order(situation, model)
     workload = jobs.Workload(
         resources=None,
         priority_class_name=situation.spec.priority_class_name,
@@ -288,7 +307,7 @@ def _job(situation: Situation, step: Step, attempt: int, model: Models) -> Mappi
     )
 
 
-def _compare_order(situation: Situation) -> tuple[Any, tuple[Any, ...]]:
+def _compare_order(situation: Situation, models: Models) -> tuple[Any, tuple[Any, ...]]:
     baseline = situation.evaluation(situation.status.baseline_evaluation)
     tuned = situation.evaluation(situation.candidate.evaluation)
     rivals = {
@@ -298,6 +317,8 @@ def _compare_order(situation: Situation) -> tuple[Any, tuple[Any, ...]]:
     }
     assert baseline is not None and tuned is not None, "only compared when both have succeeded"
     others = {name: found.status for name, found in rivals.items() if found is not None}
+    own = dict(zip(situation.names, models, strict=True))[situation.candidate.fine_tune_job]
+    training = orders.training_folder(own)
     order = orders.compare(
         situation.observed.comparison.key.name,
         situation.spec,
@@ -307,7 +328,8 @@ def _compare_order(situation: Situation) -> tuple[Any, tuple[Any, ...]]:
         others,
         cost_of(situation, (baseline.status.seconds, tuned.status.seconds)),
         situation.earlier_looks,
+        training,
         situation.compare_folder,
     )
     answers = (baseline.status, tuned.status, *others.values())
-    return order, (*(item.predictions for item in answers), situation.spec.suite)
+    return order, (*(item.predictions for item in answers), situation.spec.suite, training)

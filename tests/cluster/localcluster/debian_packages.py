@@ -17,6 +17,7 @@ PACKAGES = (
     "buildah",
     "busybox-static",
     "ca-certificates",
+    "chromium",
     "conntrack",
     "containerd",
     "containernetworking-plugins",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,11 +13,12 @@ from finetune_api.conditions import Reason
 from finetune_api.finetunejob import FineTuneJobStatus
 from finetune_api.group import Kind, Step
 from finetune_api.planning import GpuClass
+from finetune_api.report_parcel import pack, report_digest
 from finetune_operator.apply import Applier, OutdatedError
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Body, Cluster, Page
 from finetune_operator.intake import Intake
-from finetune_operator.plan.actions import CreateChild, DeleteJob, EmitEvent, SuspendJob, WriteStatus
+from finetune_operator.plan.actions import CreateChild, DeleteJob, EmitEvent, KeepReport, SuspendJob, WriteStatus
 from finetune_operator.projections import resource_view
 from finetune_operator.relist import Relist
 from finetune_operator.settings import Settings
@@ -49,6 +52,7 @@ class Answers(Cluster):
     def __init__(self, *answers: Body | ApiError) -> None:
         self._answers = list(answers)
         self.asked: list[str] = []
+        self.made: Body = {}
 
     def _answer(self, asked: str) -> Body:
         self.asked.append(asked)
@@ -58,6 +62,7 @@ class Answers(Cluster):
         return answer
 
     async def create(self, manifest: Body) -> Body:
+        self.made = manifest
         return self._answer(f"create {manifest['kind']}")
 
     async def get(self, kind: str, api_version: str, namespace: str, name: str) -> Body:
@@ -68,6 +73,9 @@ class Answers(Cluster):
 
     async def set_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
         return self._answer(f"suspend {suspend}")
+
+    async def log_end(self, namespace: str, pod: str) -> str:
+        return str(self._answer(f"log {pod}")["log"])
 
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
         self._answer(f"delete {kind} {name}")
@@ -337,3 +345,48 @@ async def test_nodes_are_not_listed_where_the_chart_says_which_gpus_there_are() 
     inventory = Inventory(FAR_FUTURE)
     await relist(scene(OWNER).cache, inventory, gpu_classes=(GpuClass(product="Tesla-T4", memory_mib=15360),)).once()
     assert "Node" not in {kind for kind, _, _ in inventory.asked}
+
+
+REPORT = gzip.compress(b"<!doctype html>")
+
+
+def keeping(digest: str = "") -> KeepReport:
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a-report", "namespace": NAMESPACE}}
+    return KeepReport("pod", digest or report_digest(REPORT), manifest)
+
+
+def log_of(report: bytes) -> Raw:
+    return {"log": "\n".join(event.model_dump_json(by_alias=True) for event in pack(report))}
+
+
+async def test_a_report_is_kept_as_the_log_tells_it() -> None:
+    doing, cluster, _ = applier(comparison(), log_of(REPORT), {"kind": "ConfigMap"})
+    await doing.carry_out(keeping())
+    assert cluster.asked == ["log pod", "create ConfigMap"]
+    assert cluster.made["binaryData"] == {"report.html.gz": base64.b64encode(REPORT).decode()}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"log": "no report"}],
+        [log_of(gzip.compress(b"another"))],
+        [ApiError(404, "no such pod")],
+        [log_of(REPORT), ApiError(403, "quota")],
+    ],
+    ids=["none told", "another one", "pod gone", "refused"],
+)
+async def test_a_report_that_cannot_be_kept_is_noted_so_that_the_next_plan_does_without(
+    answers: list[Body | ApiError],
+) -> None:
+    doing, _, cache = applier(comparison(), *answers)
+    with pytest.raises(OutdatedError):
+        await doing.carry_out(keeping())
+    assert ("ConfigMap", "a-report") in children(cache, comparison()).obstacles
+
+
+async def test_a_report_is_asked_for_again_when_the_api_server_is_not_well() -> None:
+    doing, _, cache = applier(comparison(), ApiError(503, "later"))
+    with pytest.raises(ApiError):
+        await doing.carry_out(keeping())
+    assert not children(cache, comparison()).obstacles

@@ -14,6 +14,7 @@ from aiohttp import web
 from kubernetes.aio import client
 
 from finetune_api.group import Kind
+from finetune_api.report_parcel import LOG_LIMIT
 from finetune_operator import cluster as module
 from finetune_operator.cluster import LOG_BYTES, ApiError, Cluster, Page, path_of
 
@@ -170,6 +171,16 @@ async def test_only_the_tail_of_a_log_is_taken(server: Server, cluster: Cluster)
     (request,) = server.requests
     assert request.path == "/api/v1/namespaces/research/pods/pod/log"
     assert request.query == {"tailLines": "64"}
+
+
+async def test_of_a_finished_pods_log_no_more_is_kept_than_a_report_takes(server: Server, cluster: Cluster) -> None:
+    async def respond(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * (LOG_LIMIT + 50_000))
+
+    server.answers.append(respond)
+    assert len(await cluster.log_end("research", "pod")) == LOG_LIMIT
+    (request,) = server.requests
+    assert request.query == {"tailLines": "72", "limitBytes": str(2 * LOG_LIMIT)}
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
+from finetune_api.conditions import Reason
 from finetune_api.group import Kind, Step
 from finetune_api.orders import CompareOrder
 from finetune_api.results import CompareResult
+from finetune_operator.plan.actions import KeepReport
+from finetune_operator.views import Obstacle
 
 from .building import (
     DIGEST,
+    NOW,
     OTHER_DIGEST,
     Raw,
     being_deleted,
@@ -50,6 +54,17 @@ def test_the_answers_are_paired_when_both_have_succeeded() -> None:
     assert (order.baseline.digest, order.candidate.digest) == (DIGEST, OTHER_DIGEST)
     assert order.cost is not None
     assert order.cost.training_hours == "0.5"
+
+
+def test_the_report_is_told_where_the_training_left_its_curves() -> None:
+    there, *others, base, tuned = evaluating()
+    done = (evaluation_succeeded(base), evaluation_succeeded(tuned, OTHER_DIGEST))
+    order = order_of(decide(there, *others, *done).created[0])
+    assert isinstance(order, CompareOrder) and order.training is not None
+    (model,) = (each for each in others if each["kind"] == "FineTunedModel")
+    adapter = model["spec"]["adapter"]["persistentVolumeClaim"]
+    assert f"{order.training.path}/train/adapter" == adapter["path"]
+    assert order.training.volume.endswith(f"/{adapter['claimName']}")
 
 
 def finished_on(suite: str, name: str, phase: str = "Succeeded", **metadata: str) -> Raw:
@@ -119,6 +134,34 @@ def test_the_verdict_is_told_in_a_line_and_in_a_sentence() -> None:
     complete = next(item for item in status["conditions"] if item["type"] == "Complete")
     assert complete["reason"] == "Compared"
     assert complete["message"] == "tuned against its baseline: Improved (0.40 to 0.60, 95% interval 0.15 to 0.25)."
+
+
+def told_report() -> tuple[Raw, ...]:
+    """The compare pod is done, and its log tells a report."""
+    there, *others, _, _ = comparing()
+    compare = job_of(there, Step.COMPARE, ended="Complete")
+    result = compared().model_copy(update={"report_digest": DIGEST})
+    return there, *others, compare, with_result(compare, result)
+
+
+def test_the_report_is_kept_before_the_status_names_it() -> None:
+    there, *others = told_report()
+    decision = decide(there, *others)
+    kinds = decision.kinds_of_actions
+    assert kinds.index("KeepReport") < kinds.index("WriteStatus")
+    kept = next(action for action in decision.plan.actions if isinstance(action, KeepReport))
+    assert (kept.pod, kept.digest) == (others[-1]["metadata"]["name"], DIGEST)
+    metadata = kept.manifest["metadata"]
+    assert told(there, *others)["status"]["reportConfigMap"] == metadata["name"]
+    assert [owner["uid"] for owner in metadata["ownerReferences"]] == [uid_of(there)]
+
+
+def test_a_report_that_cannot_be_kept_is_not_named_and_the_verdict_stands() -> None:
+    there, *others = told_report()
+    name = told(there, *others)["status"]["reportConfigMap"]
+    decision = decide(there, *others, obstacles={("ConfigMap", name): Obstacle(Reason.NAME_CONFLICT, "taken", NOW, 30)})
+    assert decision.phase == "Succeeded" and "KeepReport" not in decision.kinds_of_actions
+    assert "KeepReport" not in decide(*finished()).kinds_of_actions
 
 
 def test_a_gate_that_is_not_passed_is_a_result_and_not_a_failure() -> None:

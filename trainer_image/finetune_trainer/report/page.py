@@ -12,11 +12,14 @@ from typing import Any
 import jinja2
 
 from finetune_api.comparison import Cost, GateName
+from finetune_api.finetunejob import DatasetSummary
 from finetune_trainer import figures
+from finetune_trainer.flips.flips import counts
 from finetune_trainer.report import wording
 from finetune_trainer.report.answers import changed_answers
-from finetune_trainer.report.findings import Findings
+from finetune_trainer.report.findings import Findings, PredictionFile
 from finetune_trainer.report.forest_plot import forest_plot
+from finetune_trainer.report.learning_curve import learning_curve
 from finetune_trainer.report.provenance import provenance
 from finetune_trainer.report.table import lines
 from finetune_trainer.statistics.power import CHANGED, overall_effect, task_effect
@@ -75,12 +78,12 @@ class Detectable:
     points: str
 
 
-def render(findings: Findings, written: str) -> str:
-    """The report as one HTML document that needs nothing else."""
-    return _environment().get_template("report.html.j2").render(_content(findings, written))
+def render(findings: Findings, written: str, most_flips: int | None = None) -> str:
+    """The report as one HTML document that needs nothing else; with all flips, or about as many as are said."""
+    return _environment().get_template("report.html.j2").render(_content(findings, written, most_flips))
 
 
-def _content(findings: Findings, written: str) -> dict[str, Any]:
+def _content(findings: Findings, written: str, most_flips: int | None) -> dict[str, Any]:
     result = findings.result
     return {
         "findings": findings,
@@ -101,7 +104,12 @@ def _content(findings: Findings, written: str) -> dict[str, Any]:
         "detectable": detectable(findings),
         "changed_share": f"{CHANGED:.0%}",
         "cost": _cost(findings.cost),
-        "answers": changed_answers(findings),
+        "answers": changed_answers(findings, most_flips),
+        "causes": counts(findings.flips),
+        "curve": None if findings.losses is None else learning_curve(findings.losses),
+        "dataset_facts": _dataset_facts(findings.dataset),
+        "from_files": isinstance(findings.candidate, PredictionFile),
+        "scores_alone": isinstance(findings.candidate, PredictionFile) and bool(findings.candidate.untold),
         "provenance": provenance(findings),
     }
 
@@ -159,6 +167,13 @@ def _guardrail(result: PerplexityResult) -> Guardrail:
         margin=f"{result.margin:g}",
         held=result.held,
     )
+
+
+def _dataset_facts(dataset: DatasetSummary | None) -> list[tuple[str, str]]:
+    """Every figure of the summary, under its name in the status."""
+    if dataset is None:
+        return []
+    return [(name, str(value)) for name, value in dataset.to_manifest().items() if isinstance(value, str | int | float)]
 
 
 def _cost(cost: Cost | None) -> list[tuple[str, str]]:

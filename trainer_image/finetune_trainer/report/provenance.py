@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from finetune_trainer.evaluation.finished import FinishedEvaluation
-from finetune_trainer.report.findings import Findings
+from finetune_trainer.report.findings import Findings, PredictionFile
+from finetune_trainer.statistics import sign_flip
+
+if TYPE_CHECKING:
+    from finetune_trainer.evaluation.finished import FinishedEvaluation
 
 
 @dataclass(frozen=True)
@@ -24,10 +30,30 @@ class Fact:
 def provenance(findings: Findings) -> tuple[Fact, ...]:
     """Of both models, in the same order."""
     base, tuned = _facts(findings.baseline), _facts(findings.candidate)
-    return tuple(Fact(name, base[name], tuned[name]) for name in base)
+    facts = tuple(Fact(name, base.get(name, "not known"), tuned.get(name, "not known")) for name in base | tuned)
+    return facts + tuple(Fact(name, value, value) for name, value in _statistics(findings).items())
 
 
-def _facts(evaluation: FinishedEvaluation) -> dict[str, str]:
+def _statistics(findings: Findings) -> dict[str, str]:
+    """Of the comparison itself."""
+    suite = findings.suite.suite
+    weights = ", ".join(f"{task.name} {task.weight:g}" for task in suite.scored_tasks)
+    return {
+        "inference": f"signs of whole groups flipped, {sign_flip.FLIPS} times (all flips up to "
+        f"{sign_flip.EXACT_GROUPS} groups), seed {sign_flip.SEED}, level {sign_flip.ALPHA:g}",
+        "margin": f"{suite.margin:g}",
+        "weights of the tasks": weights,
+        "compared with": f"Python {platform.python_version()}, numpy {version('numpy')}",
+    }
+
+
+def _facts(side: FinishedEvaluation | PredictionFile) -> dict[str, str]:
+    if isinstance(side, PredictionFile):
+        return {"predictions": side.path, "digest of the file": side.digest, "answers": str(len(side.predictions))}
+    return _facts_of_evaluation(side)
+
+
+def _facts_of_evaluation(evaluation: FinishedEvaluation) -> dict[str, str]:
     record = evaluation.record
     content = record.content
     return {

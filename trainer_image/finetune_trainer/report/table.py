@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from finetune_api.comparison import FlipCount
 from finetune_trainer import figures
 from finetune_trainer.statistics.results import ComparisonResult, TaskResult
 
@@ -37,8 +39,18 @@ def lines(result: ComparisonResult) -> tuple[Line, ...]:
 def markdown(result: ComparisonResult) -> str:
     """The table as Markdown."""
     rows: list[tuple[str, ...]] = [_HEADINGS, ("---", *("---:",) * 6, "---")]
-    rows += [tuple(_escaped(cell) for cell in line.cells) for line in lines(result)]
+    rows += [tuple(escaped(cell) for cell in line.cells) for line in lines(result)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def causes_markdown(counts: Sequence[FlipCount]) -> str:
+    """How many answers changed, by the cause of the wrong one; empty where none did."""
+    rows = [f"| {each.cause} | {each.improved} | {each.regressed} |" for each in counts]
+    return (
+        "\n".join(["| cause of the wrong answer | became better | became worse |", "| --- | ---: | ---: |", *rows])
+        if rows
+        else ""
+    )
 
 
 def _line(result: TaskResult, *, is_overall: bool = False) -> Line:
@@ -58,7 +70,7 @@ def _line(result: TaskResult, *, is_overall: bool = False) -> Line:
     )
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """A title may hold what Markdown or a browser takes for markup."""
     for character in "\\|`*_[]<>":
         text = text.replace(character, f"\\{character}")

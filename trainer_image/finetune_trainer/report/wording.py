@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from finetune_api.comparison import GateName
 from finetune_api.quantization import Quantization
 from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer import figures
-from finetune_trainer.evaluation.finished import FinishedEvaluation
-from finetune_trainer.report.findings import Findings
+from finetune_trainer.report.findings import Findings, PredictionFile
 from finetune_trainer.statistics.results import ComparisonResult
 
 _GATES = {GateName.MIN_IMPROVEMENT: "minimum improvement", GateName.MAX_PARSE_FAILURES: "readable answers"}
+if TYPE_CHECKING:
+    from finetune_trainer.evaluation.finished import FinishedEvaluation
+
+_FORM_UNKNOWN = "The form that was scored is not known: a file of predictions does not tell it."
+UNNAMED = "predictions"
+"""Name of a suite that nobody named."""
 
 
 def baseline_name(findings: Findings) -> str:
@@ -21,11 +28,12 @@ def headline(findings: Findings) -> str:
     """The verdict in one sentence."""
     candidate, baseline = findings.candidate.name, baseline_name(findings)
     suite = findings.suite.suite
+    questions = "these questions" if suite.name == UNNAMED else f"the {suite.name} suite"
     match findings.result.verdict:
         case Verdict.IMPROVED:
-            return f"{candidate} answers the {suite.name} suite better than {baseline}."
+            return f"{candidate} answers {questions} better than {baseline}."
         case Verdict.REGRESSED:
-            return f"{candidate} answers the {suite.name} suite worse than {baseline}."
+            return f"{candidate} answers {questions} worse than {baseline}."
         case Verdict.NO_DIFFERENCE if findings.result.reason is VerdictReason.IDENTICAL:
             return f"{candidate} gives the same answers as {baseline}, byte for byte."
         case Verdict.NO_DIFFERENCE:
@@ -66,9 +74,9 @@ def caveats(findings: Findings) -> list[str]:
     found = findings.result.overall.inference
     statements = [
         "This adapter, not this recipe: it was trained once, with one seed. Training again may come out otherwise.",
-        f"The form that was scored: {_form(findings.candidate)}. In another form the answers may differ.",
+        _form_scored(findings),
         f"These questions: {findings.result.overall.examples} examples in {found.groups} independent groups "
-        f"(by {found.grouping}) of the suite {findings.suite.suite.name}, version {findings.suite.suite.version}.",
+        f"(by {found.grouping}){_of_the_suite(findings)}.",
         "Whether the base model saw such texts in its pretraining is unknown.",
         earlier_looks(findings),
     ]
@@ -87,6 +95,17 @@ def earlier_looks(findings: Findings) -> str:
     )
 
 
+def _of_the_suite(findings: Findings) -> str:
+    suite = findings.suite.suite
+    return "" if suite.name == UNNAMED else f" of the suite {suite.name}, version {suite.version}"
+
+
+def _form_scored(findings: Findings) -> str:
+    if isinstance(findings.candidate, PredictionFile):
+        return _FORM_UNKNOWN
+    return f"The form that was scored: {_form(findings.candidate)}. In another form the answers may differ."
+
+
 def _form(evaluation: FinishedEvaluation) -> str:
     content, precision = evaluation.record.content, evaluation.record.precision
     is_quantized = content.quantization is not Quantization.NONE
@@ -97,13 +116,16 @@ def _form(evaluation: FinishedEvaluation) -> str:
 
 def _differences_beside_the_adapter(findings: Findings) -> list[str]:
     """Where more than the adapter differs, the difference is not the adapter's alone."""
-    one, other = findings.baseline.record, findings.candidate.record
+    baseline, candidate = findings.baseline, findings.candidate
+    if isinstance(baseline, PredictionFile) or isinstance(candidate, PredictionFile):
+        return ["Whether both models were asked alike is not known: scores and answers are as the files tell them."]
+    one, other = baseline.record, candidate.record
     statements = []
     if one.content.base_model != other.content.base_model:
         statements.append("Candidate and baseline have different base models: the difference is not fine-tuning alone.")
     if (one.content.quantization, one.precision) != (other.content.quantization, other.precision):
         statements.append(
-            f"The baseline was scored in another form ({_form(findings.baseline)}): part of the difference may be that."
+            f"The baseline was scored in another form ({_form(baseline)}): part of the difference may be that."
         )
     if one.versions != other.versions:
         statements.append("The two models were evaluated with different versions of the libraries (see below).")

@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from finetune_trainer.evaluation.finished import FinishedEvaluation
+from finetune_trainer.flips.flips import counts
 from finetune_trainer.report import wording
-from finetune_trainer.report.findings import Findings
+from finetune_trainer.report.findings import Findings, PredictionFile
 from finetune_trainer.report.page import detectable, render
-from finetune_trainer.report.table import markdown
+from finetune_trainer.report.short_report import short_report
+from finetune_trainer.report.table import causes_markdown, escaped, markdown
+from finetune_trainer.statistics.results import plain
 from finetune_trainer.timestamps import utc_now
+
+if TYPE_CHECKING:
+    from finetune_trainer.evaluation.finished import FinishedEvaluation
 
 REPORT_FILE = "report.html"
 FIGURES_FILE = "report.json"
 TABLE_FILE = "report.md"
+SHORT_FILE = "report.short.html.gz"
 
 
 def write_report(findings: Findings, folder: Path) -> None:
     """The page, the figures behind it, and the table for a text."""
     written = utc_now()
     (folder / REPORT_FILE).write_text(render(findings, written), encoding="utf-8")
-    figures = json.dumps(_document(findings, written), indent=2, ensure_ascii=False)
-    (folder / FIGURES_FILE).write_text(figures + "\n", encoding="utf-8")
-    table = f"{wording.headline(findings)}\n\n{markdown(findings.result)}\n{wording.earlier_looks(findings)}\n"
-    (folder / TABLE_FILE).write_text(table, encoding="utf-8")
+    short = short_report(findings, written)
+    if short is not None:
+        (folder / SHORT_FILE).write_bytes(short)
+    (folder / FIGURES_FILE).write_text(as_json(findings, written), encoding="utf-8")
+    (folder / TABLE_FILE).write_text(as_markdown(findings), encoding="utf-8")
+
+
+def as_json(findings: Findings, written: str) -> str:
+    """The figures behind the page."""
+    return json.dumps(_document(findings, written), indent=2, ensure_ascii=False) + "\n"
+
+
+def as_markdown(findings: Findings) -> str:
+    """The verdict and the table, for a pull request."""
+    result = findings.result
+    parts = [
+        f"**{result.verdict}**: {escaped(wording.headline(findings))}",
+        escaped(" ".join(filter(None, (wording.evidence(result), wording.doubt(result))))),
+        markdown(result).rstrip("\n"),
+        causes_markdown(counts(findings.flips)),
+        "\n".join(f"- {'passed' if gate.passed else '**not passed**'}: {escaped(gate.name)}" for gate in result.gates),
+        "\n".join(f"- {escaped(caveat)}" for caveat in wording.caveats(findings)),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _document(findings: Findings, written: str) -> dict[str, Any]:
@@ -36,15 +63,19 @@ def _document(findings: Findings, written: str) -> dict[str, Any]:
         "headline": wording.headline(findings),
         **findings.result.as_document(),
         "minimumDetectableEffectPoints": {each.title: float(each.points) for each in detectable(findings)},
+        "flips": [plain(dataclasses.asdict(flip)) for flip in findings.flips],
+        "flipCounts": [count.to_manifest() for count in counts(findings.flips)],
         "earlierLooks": findings.earlier_looks,
         "caveats": wording.caveats(findings),
         "cost": None if findings.cost is None else findings.cost.to_manifest(),
-        "baseline": _evaluation(findings.baseline),
-        "candidate": _evaluation(findings.candidate),
+        "baseline": _side(findings.baseline),
+        "candidate": _side(findings.candidate),
     }
 
 
-def _evaluation(evaluation: FinishedEvaluation) -> dict[str, Any]:
+def _side(evaluation: FinishedEvaluation | PredictionFile) -> dict[str, Any]:
+    if isinstance(evaluation, PredictionFile):
+        return {"name": evaluation.name, "path": evaluation.path, "digest": evaluation.digest}
     return {
         "name": evaluation.name,
         "score": evaluation.result.score,

@@ -67,7 +67,7 @@ def pair_task(task: model.Task, base: Sequence[ScoredPrediction], tuned: Sequenc
         tuned=np.array([right.score for _, right in pairs], dtype=np.float64),
         base_parsed=np.array([left.parsed for left, _ in pairs], dtype=np.bool_),
         tuned_parsed=np.array([right.parsed for _, right in pairs], dtype=np.bool_),
-        changed_answers=sum(left.prediction != right.prediction for left, right in pairs),
+        changed_answers=sum((left.prediction, left.score) != (right.prediction, right.score) for left, right in pairs),
     )
 
 

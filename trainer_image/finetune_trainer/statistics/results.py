@@ -109,19 +109,20 @@ class ComparisonResult:
 
     def as_document(self) -> dict[str, Any]:
         """The result for a JSON file: camelCase keys, an unbounded end of an interval is null."""
-        document: dict[str, Any] = _plain(dataclasses.asdict(self))
+        document: dict[str, Any] = plain(dataclasses.asdict(self))
         for result, entry in zip((*self.tasks, self.overall), (*document["tasks"], document["overall"]), strict=True):
             entry["difference"] = result.difference
             entry["relativePercent"] = result.relative_percent
         return document | {"verdict": self.verdict.value, "reason": self.reason.value, "gatesPassed": self.gates_passed}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value for a JSON file: camelCase keys, and null for what is no finite number."""
     match value:
         case dict():
-            return {to_camel(key): _plain(each) for key, each in value.items()}
+            return {to_camel(key): plain(each) for key, each in value.items()}
         case list() | tuple():
-            return [_plain(each) for each in value]
+            return [plain(each) for each in value]
         case StrEnum():
             return value.value
         case float() if not math.isfinite(value):

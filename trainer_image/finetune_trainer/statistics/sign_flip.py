@@ -24,7 +24,7 @@ FLIPS = 10_000
 EXACT_GROUPS = 13
 """Up to here all flips are fewer than `FLIPS`, so all are taken."""
 
-_SEED = 20_250_301
+SEED = 20_250_301
 _FLIPS_AT_ONCE = 1_000
 _DECIMALS = 12
 """Means that differ by less are ties that floating point pulled apart."""
@@ -116,7 +116,7 @@ def signs(groups: int, flips: int = FLIPS) -> Iterator[FloatArray]:
         numbers = np.arange(2 ** (groups - 1), dtype=np.int64)[:, np.newaxis]
         yield 1.0 - ((numbers >> np.arange(groups)) & 1).astype(np.float64)
         return
-    generator = np.random.default_rng(_SEED)
+    generator = np.random.default_rng(SEED)
     yield np.ones((1, groups))
     for start in range(1, flips, _FLIPS_AT_ONCE):
         rows = min(_FLIPS_AT_ONCE, flips - start)

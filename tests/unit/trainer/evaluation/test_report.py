@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from html.parser import HTMLParser
@@ -16,6 +17,7 @@ from finetune_trainer.report.answers import changed_answers
 from finetune_trainer.report.findings import Findings
 from finetune_trainer.report.forest_plot import forest_plot
 from finetune_trainer.report.page import render
+from finetune_trainer.report.short_report import short_report
 from finetune_trainer.report.table import markdown
 from finetune_trainer.report.wording import caveats, headline
 from finetune_trainer.report.write import write_report
@@ -190,3 +192,14 @@ def test_an_empty_difference_can_be_drawn() -> None:
     findings = findings_of(small_suite("eps"), right_for(0.5), right_for(0.5))
     plot = forest_plot((findings.result.overall,), margin=0.03)
     assert plot.rows[0].estimate == plot.zero
+
+
+def test_a_report_that_is_to_travel_leaves_out_flips_until_it_fits_and_says_so() -> None:
+    findings = improved()
+    whole = short_report(findings, WRITTEN)
+    assert whole is not None
+    cut = short_report(findings, WRITTEN, limit=len(whole) - 1)
+    assert cut is not None and len(cut) < len(whole)
+    assert gzip.decompress(whole).decode() == render(findings, WRITTEN)
+    assert "to keep this page small" in gzip.decompress(cut).decode()
+    assert short_report(findings, WRITTEN, limit=100) is None

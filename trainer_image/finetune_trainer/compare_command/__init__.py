@@ -1,0 +1,1 @@
+"""`finetune compare`: two files of predictions, no cluster, no model."""
