@@ -103,8 +103,9 @@ class PrepareTrainingOrder(OrderBase):
     measured: Annotated[tuple[Measured, ...], Field(max_length=32)] = ()
     """What finished trainings took, latest first."""
     suite: SuiteLocation | None = None
-    """What the model will be evaluated with, where that follows by itself: prepare tells which difference it detects.
-    It changes nothing of the training."""
+    """What the model will be evaluated with, where that follows by itself: prepare tells which difference it detects,
+    and leaves its examples out of the training. That holds for the run's first preparation, whose suite is remembered
+    on the volume: another one, chosen later, is only checked and changes nothing of the training."""
 
     # Else a plan that was lost from the status would be another one when it is made again, and train anew.
     circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "gpu_classes", "measured", "suite"})

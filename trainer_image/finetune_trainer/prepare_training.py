@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,14 @@ from finetune_trainer.base_model import BaseModel, base_model_digest, check_base
 from finetune_trainer.dataset.counting import CountsByLine, count_examples, total
 from finetune_trainer.dataset.overlong import refuse_overlong
 from finetune_trainer.dataset.problems import refuse_problems
+from finetune_trainer.dataset.quality.cleaning import Examined, examine
+from finetune_trainer.dataset.quality.contamination import count_contaminated
+from finetune_trainer.dataset.quality.fingerprints import Held, fingerprint_of
+from finetune_trainer.dataset.quality.shingle_index import INDEX_FILE, write_index
+from finetune_trainer.dataset.quality.suite_memory import SUITE_FILE, suite_of_run
 from finetune_trainer.dataset.reading import NotJsonLinesError, ReadDataset, read_dataset
 from finetune_trainer.dataset.shapes import Shape
-from finetune_trainer.dataset.splitting import Split, canonical_lines, copies, split
+from finetune_trainer.dataset.splitting import canonical_lines, copies
 from finetune_trainer.evaluation.questions import load_questions
 from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_file, resolve_folder
@@ -39,12 +45,23 @@ REPORT_FILE = "dataset_report.json"
 PLAN_FILE = "plan.json"
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What is written beside the result."""
+
+    examined: Examined
+    suite: Sequence[Held]
+    report: dict[str, Any]
+
+
 def run(order: PrepareTrainingOrder, reporter: Reporter) -> PrepareTrainingResult:
     """Prepares, or finds that this was done; either way says whether the training itself was."""
     directory = Path(order.directory)
     identity = order_identity(order)
     found = find_complete(directory, Step.PREPARE, identity)
-    if not isinstance(found, PrepareTrainingResult):
+    if isinstance(found, PrepareTrainingResult):
+        _tell_contaminated(order, directory / Step.PREPARE / INDEX_FILE, reporter)
+    else:
         found = _prepare(order, directory, identity, reporter)
     trained = _find_trained(order, found)
     # Told beside what is kept on the volume: another suite makes no other training.
@@ -66,6 +83,18 @@ def _tell_detectable(location: SuiteLocation | None, reporter: Reporter) -> str 
     return f"{effect:.4f}"
 
 
+def _tell_contaminated(order: PrepareTrainingOrder, index: Path, reporter: Reporter) -> None:
+    """The suite may have been chosen after the dataset was cleaned: what was learnt by then stays, and is told."""
+    if order.suite is None or not index.is_file():
+        return
+    suite = load_questions(order.suite)
+    if count := count_contaminated(index, suite, float(order.quality.near_duplicate_similarity)):
+        reporter.note(
+            f"spec.evaluation: {count} examples of the suite {suite.suite.name} stand in the training split, which "
+            "was prepared before this suite was chosen; annotate the job for a rerun to leave them out"
+        )
+
+
 def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, reporter: Reporter) -> PrepareTrainingResult:
     resolve_method(order.method, order.quantization)
     check_portions(order.training, order.gpus, order.nodes)
@@ -75,12 +104,22 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
     _check_fits(dataset, tokenizer, model)
     refuse_endless(tokenizer, order.base_model.manifest_field)
     counts = _counted(order, dataset, tokenizer, reporter)
-    parts = split(dataset.examples, Decimal(order.validation_fraction), order.training.seed)
+    suite = suite_of_run(directory, order.suite)
+    examined = examine(
+        dataset.examples,
+        order.quality,
+        validation_fraction=Decimal(order.validation_fraction),
+        seed=order.training.seed,
+        suite=suite,
+        reporter=reporter,
+    )
+    parts = examined.parts
     lengths = Lengths(tuple(counts[numbered.line].tokens for numbered in parts.train))
     digest = base_model_digest(model, reporter)
     plan = make_plan(_in_the_form_of_before(order), model.config, lengths, digest)
-    result = PrepareTrainingResult(dataset=_summary(parts, counts), plan=plan, base_model_digest=digest)
-    return _write(directory, identity, result, parts, _report(dataset, parts, counts))
+    result = PrepareTrainingResult(dataset=_summary(examined, counts), plan=plan, base_model_digest=digest)
+    prepared = Prepared(examined, suite, _report(dataset, examined, counts))
+    return _write(directory, identity, result, prepared)
 
 
 def _in_the_form_of_before(order: PrepareTrainingOrder) -> PrepareTrainingOrder:
@@ -170,7 +209,8 @@ def _counted(
     return counts
 
 
-def _summary(parts: Split, counts: CountsByLine) -> DatasetSummary:
+def _summary(examined: Examined, counts: CountsByLine) -> DatasetSummary:
+    parts = examined.parts
     everything = total((*parts.train, *parts.validation), counts)
     learnt_from = total(parts.train, counts)
     return DatasetSummary(
@@ -181,11 +221,13 @@ def _summary(parts: Split, counts: CountsByLine) -> DatasetSummary:
         trainable_tokens=learnt_from.trainable,
         longest=everything.longest,
         truncated=everything.truncated,
+        quality=examined.report,
     )
 
 
-def _report(dataset: ReadDataset, parts: Split, counts: CountsByLine) -> dict[str, Any]:
+def _report(dataset: ReadDataset, examined: Examined, counts: CountsByLine) -> dict[str, Any]:
     """What the status has no room for."""
+    parts = examined.parts
     return {
         "shape": dataset.shape,
         "examples": len(dataset.examples),
@@ -194,16 +236,18 @@ def _report(dataset: ReadDataset, parts: Split, counts: CountsByLine) -> dict[st
         "validation": {"examples": len(parts.validation), **asdict(total(parts.validation, counts))},
         "truncatedLines": [line for line, count in sorted(counts.items()) if count.truncated],
         "validationLines": [numbered.line for numbered in parts.validation],
+        "findings": [asdict(finding) for finding in examined.findings],
     }
 
 
-def _write(
-    directory: Path, identity: str, result: PrepareTrainingResult, parts: Split, report: dict[str, Any]
-) -> PrepareTrainingResult:
+def _write(directory: Path, identity: str, result: PrepareTrainingResult, prepared: Prepared) -> PrepareTrainingResult:
+    parts = prepared.examined.parts
     with staged_step(directory, Step.PREPARE) as staged:
         (staged.path / TRAIN_FILE).write_text(canonical_lines(parts.train))
         (staged.path / VALIDATION_FILE).write_text(canonical_lines(parts.validation))
-        (staged.path / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        (staged.path / REPORT_FILE).write_text(json.dumps(prepared.report, indent=2, ensure_ascii=False) + "\n")
+        write_index(staged.path / INDEX_FILE, map(fingerprint_of, parts.train))
+        write_index(staged.path / SUITE_FILE, (each.fingerprint for each in prepared.suite))
         (staged.path / PLAN_FILE).write_text(json.dumps(result.plan.to_manifest(), indent=2) + "\n")
         staged.commit(result, identity)
     return result

@@ -53,6 +53,7 @@ def prepare_training(
         base_model=base_model_location(spec.base_model, "spec.baseModel"),
         dataset=dataset_location(spec.dataset, "spec.dataset"),
         validation_fraction=str(spec.dataset.validation_fraction),
+        quality=spec.dataset.quality,
         method=spec.method,
         quantization=spec.quantization,
         lora=spec.lora,
