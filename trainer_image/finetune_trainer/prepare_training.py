@@ -18,6 +18,7 @@ from finetune_trainer.answer_endings import refuse_endless
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
 from finetune_trainer.base_model import BaseModel, base_model_digest, check_base_model
 from finetune_trainer.dataset.counting import CountsByLine, count_examples, total
+from finetune_trainer.dataset.identity import dataset_digest
 from finetune_trainer.dataset.overlong import refuse_overlong
 from finetune_trainer.dataset.problems import refuse_problems
 from finetune_trainer.dataset.reading import NotJsonLinesError, ReadDataset, read_dataset
@@ -25,6 +26,7 @@ from finetune_trainer.dataset.shapes import Shape
 from finetune_trainer.dataset.splitting import Split, canonical_lines, copies, split
 from finetune_trainer.evaluation.questions import load_questions
 from finetune_trainer.failures import UserError
+from finetune_trainer.fetching.dataset import fetch_dataset
 from finetune_trainer.locations import resolve_file, resolve_folder
 from finetune_trainer.planning import Lengths, check_portions, make_plan, resolve_method
 from finetune_trainer.reporting import Reporter
@@ -71,6 +73,7 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
     check_portions(order.training, order.gpus, order.nodes)
     model = _checked_model(order)
     tokenizer = Tokenizer.load(model.folder)
+    source = fetch_dataset(order, reporter)
     dataset = _read(order.dataset, reporter)
     _check_fits(dataset, tokenizer, model)
     refuse_endless(tokenizer, order.base_model.manifest_field)
@@ -79,8 +82,9 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
     lengths = Lengths(tuple(counts[numbered.line].tokens for numbered in parts.train))
     digest = base_model_digest(model, reporter)
     plan = make_plan(_in_the_form_of_before(order), model.config, lengths, digest)
-    result = PrepareTrainingResult(dataset=_summary(parts, counts), plan=plan, base_model_digest=digest)
-    return _write(directory, identity, result, parts, _report(dataset, parts, counts))
+    summary = _summary(parts, counts, dataset_digest(parts, order))
+    result = PrepareTrainingResult(dataset=summary, plan=plan, base_model_digest=digest)
+    return _write(directory, identity, result, parts, _report(dataset, parts, counts) | source)
 
 
 def _in_the_form_of_before(order: PrepareTrainingOrder) -> PrepareTrainingOrder:
@@ -170,11 +174,11 @@ def _counted(
     return counts
 
 
-def _summary(parts: Split, counts: CountsByLine) -> DatasetSummary:
+def _summary(parts: Split, counts: CountsByLine, digest: str) -> DatasetSummary:
     everything = total((*parts.train, *parts.validation), counts)
     learnt_from = total(parts.train, counts)
     return DatasetSummary(
-        digest=parts.digest,
+        digest=digest,
         train=len(parts.train),
         validation=len(parts.validation),
         train_tokens=learnt_from.tokens,

@@ -39,9 +39,8 @@ def _names(part: Part) -> tuple[str, ...]:
 @cache
 def _invented() -> tuple[str, ...]:
     taken = {word for name in (*SUITE_COMPANIES, *TRAINING_COMPANIES) for word in name.split()}
-    firsts = [
-        word for word in (start + end for start in _BEGINNINGS.split() for end in _ENDINGS.split()) if word not in taken
-    ]
-    names = [f"{first} {kind}" for first in firsts for kind in _KINDS.split() if kind not in taken]
+    firsts = [start + end for start in _BEGINNINGS.split() for end in _ENDINGS.split()]
+    kinds = [kind for kind in _KINDS.split() if kind not in taken]
+    names = [f"{first} {kind}" for first in firsts if first not in taken for kind in kinds]
     Random("invented companies").shuffle(names)
     return tuple(names)
