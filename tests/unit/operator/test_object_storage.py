@@ -79,7 +79,7 @@ def test_a_storage_that_the_administrator_lists_is_read() -> None:
 def test_a_tracking_server_that_is_listed_is_no_storage() -> None:
     tracking = replace(SETTINGS, tracking_servers=LISTING.object_stores)
     decision = decide(stored(endpoint="https://s3.example.com"), settings=tracking)
-    assert decision.reason is Reason.OBJECT_STORE_NOT_ALLOWED
+    assert decision.reason == Reason.OBJECT_STORE_NOT_ALLOWED
 
 
 def test_a_secret_that_is_missing_is_told_with_the_field_that_names_it() -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -22,7 +23,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from moto.core import set_initial_no_auth_action_count
 from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
 from werkzeug.serving import make_server
 from workplaces import Workplace, eps_rows
@@ -123,13 +123,18 @@ def test_what_is_not_there_is_named(changes: dict[str, str], said: str, workplac
 
 
 def test_keys_that_are_refused_are_told_with_their_secret(storage: str, tmp_path: Path) -> None:
-    set_initial_no_auth_action_count(0)
+    demand_known_keys_after(storage, b"0")
     try:
         told = failure(wanted(storage), tmp_path)
     finally:
-        set_initial_no_auth_action_count(float("inf"))
+        demand_known_keys_after(storage, b"inf")
     assert told.exit_code is ExitCode.USER
     assert told.message.startswith("spec.dataset.s3.credentialsSecret: the storage refuses the keys of Secret minio-")
+
+
+def demand_known_keys_after(storage: str, requests: bytes) -> None:
+    with urlopen(Request(f"{storage}/moto-api/reset-auth", data=requests, method="POST")) as answer:
+        assert answer.status == 200
 
 
 def test_an_empty_secret_is_told(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
