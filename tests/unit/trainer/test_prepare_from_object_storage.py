@@ -133,7 +133,8 @@ def test_keys_that_are_refused_are_told_with_their_secret(storage: str, tmp_path
 
 
 def demand_known_keys_after(storage: str, requests: bytes) -> None:
-    with urlopen(Request(f"{storage}/moto-api/reset-auth", data=requests, method="POST")) as answer:
+    plain = {"Content-Type": "text/plain"}
+    with urlopen(Request(f"{storage}/moto-api/reset-auth", data=requests, headers=plain, method="POST")) as answer:
         assert answer.status == 200
 
 
