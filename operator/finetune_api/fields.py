@@ -132,6 +132,20 @@ PathInVolume = Annotated[
     ),
 ]
 
+ServerAddress = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=512,
+        json_schema_extra=validations(
+            rule_naming_the_value(
+                "self.matches('^https?://[-.A-Za-z0-9]+(:[0-9]{1,5})?(/[^ ?#]*)?$')",
+                'must be the address of a server, such as "http://mlflow.tracking:5000", without user and password',
+            )
+        ),
+    ),
+]
+
 CpuQuantity = Annotated[
     str,
     Field(

@@ -212,7 +212,7 @@ class DatasetSummary(ApiModel):
     """What prepare found in the dataset."""
 
     digest: Digest
-    """sha256 of the canonical examples and their split."""
+    """sha256 of the canonical examples, their split and the settings that it was made with: limits, seed, decisions."""
     train: Count
     """Examples to learn from."""
     validation: Count

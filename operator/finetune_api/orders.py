@@ -21,6 +21,8 @@ COMPUTE_VARIABLE = "FINETUNE_COMPUTE"
 """`cpu` lets a pod that asked for GPUs compute on the CPU. Only test devices set it."""
 GPU_SHARED_VARIABLE = "FINETUNE_GPU_SHARED"
 """`true` says that others compute on the pod's GPUs too (time slicing): their energy is not the training's alone."""
+S3_ACCESS_KEY_VARIABLE = "AWS_ACCESS_KEY_ID"
+S3_SECRET_KEY_VARIABLE = "AWS_SECRET_ACCESS_KEY"
 COMPLETE_MARKER = "COMPLETE"
 """File that says that a step's folder is whole. It is written last."""
 RESULT_FILE = "result.json"
@@ -42,6 +44,22 @@ class Location(WireModel):
     """Path inside the volume; `.` is its root."""
     manifest_field: str
     """The field of the manifest to name when something is wrong with it."""
+
+
+class ObjectLocation(WireModel):
+    """An object to download to the Location that goes with it."""
+
+    endpoint: str
+    """Address that the storage is reached by."""
+    bucket: str
+    key: str
+    region: str
+    secret: str
+    """Name of the Secret whose values are in the environment, to name when they are refused."""
+    ca_certificate: Location | None = None
+    """PEM file; None for the public authorities."""
+    manifest_field: str
+    """Such as `spec.dataset.s3`."""
 
 
 class SuiteLocation(WireModel):
@@ -88,6 +106,8 @@ class PrepareTrainingOrder(OrderBase):
     order: Literal["prepare-training"] = "prepare-training"
     base_model: Location
     dataset: Location
+    dataset_object: ObjectLocation | None = None
+    """Where the dataset must be downloaded from first."""
     validation_fraction: str
     quality: DatasetQuality = DatasetQuality()
     decisions: Location | None = None

@@ -10,7 +10,10 @@ from finetune_api.fields import (
     ConfigMapKeyName,
     ObjectName,
     PathInVolume,
+    ServerAddress,
     exactly_one_of,
+    rule,
+    rule_naming_the_value,
     validations,
 )
 
@@ -56,16 +59,81 @@ class BaseModelSource(ApiModel):
     """A folder on a volume. It is mounted read-only."""
 
 
+BucketName = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=63,
+        json_schema_extra=validations(
+            rule_naming_the_value(
+                "self.matches('^[a-z0-9][-.a-z0-9]*[a-z0-9]$')",
+                "must be a bucket's name: lower case letters, digits, '-' and '.'",
+            )
+        ),
+    ),
+]
+ObjectKey = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=1024,
+        json_schema_extra=validations(
+            rule_naming_the_value(
+                "!self.endsWith('/')", 'must be the key of one object, such as "earnings/v3/train.jsonl"'
+            )
+        ),
+    ),
+]
+
+
+class S3Credentials(ApiModel):
+    """A Secret of this namespace with the keys accessKeyId and secretAccessKey. Only the preparing pod gets to see
+    them."""
+
+    name: ObjectName
+    """Name of the Secret."""
+
+
+class S3Object(ApiModel):
+    """An object in a storage that speaks S3."""
+
+    model_config = {
+        "json_schema_extra": validations(
+            rule(
+                "!has(self.caCertificate) || self.endpoint.startsWith('https://')",
+                "caCertificate is for an endpoint with https: set one, or leave caCertificate out",
+                field="caCertificate",
+            )
+        )
+    }
+
+    endpoint: ServerAddress
+    """The storage: a Service of the cluster, such as https://minio.storage:9000, or a server that the chart's
+    objectStores list."""
+    bucket: BucketName
+    """Name of the bucket, which is addressed as a path."""
+    key: ObjectKey
+    """Key of the object."""
+    region: Annotated[str, Field(min_length=1, max_length=63)] = "us-east-1"
+    """Region that requests are signed for."""
+    credentials_secret: S3Credentials
+    """Who reads it."""
+    ca_certificate: ConfigMapKey | None = None
+    """PEM file with the certificates of the authority that signed the endpoint's; left out, the public ones count."""
+
+
 class DatasetSource(ApiModel):
     """The examples to learn from: one JSON object a line, in one of the three shapes
     instruction/input/output, prompt/completion, or messages."""
 
-    model_config = {"json_schema_extra": validations(exactly_one_of("persistentVolumeClaim", "configMap"))}
+    model_config = {"json_schema_extra": validations(exactly_one_of("persistentVolumeClaim", "configMap", "s3"))}
 
     persistent_volume_claim: ClaimPath | None = None
     """A JSONL file on a volume. It is mounted read-only."""
     config_map: ConfigMapKey | None = None
     """A JSONL file in a ConfigMap (at most 1 MiB)."""
+    s3: S3Object | None = None
+    """A JSONL file in a storage that speaks S3. It is downloaded anew by each preparation."""
 
 
 class SuiteSplit(StrEnum):

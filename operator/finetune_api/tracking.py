@@ -4,26 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from finetune_api.fields import ApiModel, ObjectName, exactly_one_of, key_of, rule, rule_naming_the_value, validations
+from finetune_api.fields import ApiModel, ObjectName, ServerAddress, exactly_one_of, key_of, rule, validations
 
 MLFLOW_TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN"
 """Where MLflow's client looks for the token that it sends with each request."""
 WANDB_KEY_VARIABLE = "WANDB_API_KEY"
 """Where the client of Weights & Biases looks for its API key."""
 
-ServerAddress = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=512,
-        json_schema_extra=validations(
-            rule_naming_the_value(
-                "self.matches('^https?://[-.A-Za-z0-9]+(:[0-9]{1,5})?(/[^ ?#]*)?$')",
-                'must be the address of a server, such as "http://mlflow.tracking:5000", without user and password',
-            )
-        ),
-    ),
-]
 Label = Annotated[str, Field(min_length=1, max_length=128)]
 
 SecretKeyName = Annotated[str, key_of("Secret")]

@@ -22,8 +22,8 @@ class StepResources:
 
 
 @dataclass(frozen=True)
-class TrackingServer:
-    """A server outside the cluster that curves may be sent to."""
+class ListedServer:
+    """A server outside the cluster that pods may speak to."""
 
     host: str
     scheme: str | None = None
@@ -42,8 +42,10 @@ class Settings:
     step_resources: StepResources = field(default_factory=StepResources)
     gpu_classes: tuple[GpuClass, ...] = ()
     """GPUs that the cluster has. When empty, the nodes' labels tell, unless only some namespaces are served."""
-    tracking_servers: tuple[TrackingServer, ...] = ()
+    tracking_servers: tuple[ListedServer, ...] = ()
     """Servers outside the cluster that curves may be sent to."""
+    object_stores: tuple[ListedServer, ...] = ()
+    """Servers outside the cluster that datasets may be read from."""
     progress_interval_seconds: float = 30.0
     """Time between two looks at one pod's log."""
     resync_seconds: float = 30.0
@@ -82,7 +84,8 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         default_artifacts_claim=environment.get("FINETUNE_ARTIFACTS_CLAIM", "artifacts"),
         step_resources=_step_resources(environment),
         gpu_classes=_gpu_classes(environment),
-        tracking_servers=_tracking_servers(environment),
+        tracking_servers=_listed_servers(environment, "FINETUNE_TRACKING_SERVERS"),
+        object_stores=_listed_servers(environment, "FINETUNE_OBJECT_STORES"),
         progress_interval_seconds=number(
             "FINETUNE_PROGRESS_INTERVAL_SECONDS", float, default.progress_interval_seconds
         ),
@@ -132,20 +135,18 @@ def _gpu_classes(environment: Mapping[str, str]) -> tuple[GpuClass, ...]:
         raise SettingsError(f"FINETUNE_GPU_CLASSES must be JSON such as {example}, not {text!r}") from error
 
 
-_TRACKING_SERVER = re.compile(
-    r"((?P<scheme>https?)://)?(?P<host>[a-z0-9]([-.a-z0-9]*[a-z0-9])?)(:(?P<port>[0-9]{1,5}))?"
-)
+_LISTED_SERVER = re.compile(r"((?P<scheme>https?)://)?(?P<host>[a-z0-9]([-.a-z0-9]*[a-z0-9])?)(:(?P<port>[0-9]{1,5}))?")
 
 
-def _tracking_servers(environment: Mapping[str, str]) -> tuple[TrackingServer, ...]:
-    named = environment.get("FINETUNE_TRACKING_SERVERS", "").split(",")
-    return tuple(_tracking_server(server) for server in named if server)
+def _listed_servers(environment: Mapping[str, str], variable: str) -> tuple[ListedServer, ...]:
+    named = environment.get(variable, "").split(",")
+    return tuple(_listed_server(server, variable) for server in named if server)
 
 
-def _tracking_server(text: str) -> TrackingServer:
-    found = _TRACKING_SERVER.fullmatch(text)
+def _listed_server(text: str, variable: str) -> ListedServer:
+    found = _LISTED_SERVER.fullmatch(text)
     if found is None:
-        example = "https://wandb.example.com or mlflow.example.com"
-        raise SettingsError(f"FINETUNE_TRACKING_SERVERS must be servers such as {example}, not {text!r}")
+        example = "https://server.example.com or server.example.com:9000"
+        raise SettingsError(f"{variable} must be servers such as {example}, not {text!r}")
     port = found["port"]
-    return TrackingServer(found["host"], found["scheme"], int(port) if port else None)
+    return ListedServer(found["host"], found["scheme"], int(port) if port else None)

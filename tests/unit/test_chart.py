@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_operator.settings import TrackingServer, settings_from_environment
+from finetune_operator.settings import ListedServer, settings_from_environment
 from localcluster import ClusterError, toolchain
 from localcluster.locations import Cache, Checkout
 
@@ -191,8 +191,8 @@ def test_no_server_outside_the_cluster_may_be_spoken_to_unless_it_is_listed(defa
     assert settings_from_environment(default.environment).tracking_servers == ()
     rendered = render(trackingServers=["https://wandb.example.com", "mlflow.example.com:5000"])
     assert settings_from_environment(rendered.environment).tracking_servers == (
-        TrackingServer("wandb.example.com", scheme="https"),
-        TrackingServer("mlflow.example.com", port=5000),
+        ListedServer("wandb.example.com", scheme="https"),
+        ListedServer("mlflow.example.com", port=5000),
     )
 
 

@@ -19,6 +19,7 @@ from finetune_trainer.answer_endings import refuse_endless
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
 from finetune_trainer.base_model import BaseModel, base_model_digest, check_base_model
 from finetune_trainer.dataset.counting import CountsByLine, count_examples, total
+from finetune_trainer.dataset.identity import dataset_digest
 from finetune_trainer.dataset.overlong import refuse_overlong
 from finetune_trainer.dataset.problems import refuse_problems
 from finetune_trainer.dataset.quality.cleaning import Examined, examine
@@ -31,6 +32,7 @@ from finetune_trainer.dataset.shapes import Shape
 from finetune_trainer.dataset.splitting import canonical_lines, copies
 from finetune_trainer.evaluation.questions import load_questions
 from finetune_trainer.failures import UserError
+from finetune_trainer.fetching.dataset import fetch_dataset
 from finetune_trainer.locations import resolve_file, resolve_folder
 from finetune_trainer.planning import Lengths, check_portions, make_plan, resolve_method
 from finetune_trainer.reporting import Reporter
@@ -100,6 +102,7 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
     check_portions(order.training, order.gpus, order.nodes)
     model = _checked_model(order)
     tokenizer = Tokenizer.load(model.folder)
+    source = fetch_dataset(order, reporter)
     dataset = _read(order.dataset, reporter)
     _check_fits(dataset, tokenizer, model)
     refuse_endless(tokenizer, order.base_model.manifest_field)
@@ -117,8 +120,9 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
     lengths = Lengths(tuple(counts[numbered.line].tokens for numbered in parts.train))
     digest = base_model_digest(model, reporter)
     plan = make_plan(_in_the_form_of_before(order), model.config, lengths, digest)
-    result = PrepareTrainingResult(dataset=_summary(examined, counts), plan=plan, base_model_digest=digest)
-    prepared = Prepared(examined, suite, _report(dataset, examined, counts))
+    summary = _summary(examined, counts, dataset_digest(examined.parts, order))
+    result = PrepareTrainingResult(dataset=summary, plan=plan, base_model_digest=digest)
+    prepared = Prepared(examined, suite, _report(dataset, examined, counts) | source)
     return _write(directory, identity, result, prepared)
 
 
@@ -209,12 +213,12 @@ def _counted(
     return counts
 
 
-def _summary(examined: Examined, counts: CountsByLine) -> DatasetSummary:
+def _summary(examined: Examined, counts: CountsByLine, digest: str) -> DatasetSummary:
     parts = examined.parts
     everything = total((*parts.train, *parts.validation), counts)
     learnt_from = total(parts.train, counts)
     return DatasetSummary(
-        digest=parts.digest,
+        digest=digest,
         train=len(parts.train),
         validation=len(parts.validation),
         train_tokens=learnt_from.tokens,

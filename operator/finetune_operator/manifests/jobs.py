@@ -13,7 +13,7 @@ from finetune_api.workload import LocalReference, Resources, Toleration
 from finetune_operator.digests import child_name
 from finetune_operator.manifests.ownership import child_labels, owner_reference
 from finetune_operator.manifests.rendezvous import Rendezvous
-from finetune_operator.manifests.tracking import Credential
+from finetune_operator.manifests.servers import Credential
 from finetune_operator.manifests.volumes import Mounts
 from finetune_operator.settings import Settings
 from finetune_operator.views import TRAINER_CONTAINER, AnyResource
@@ -35,7 +35,7 @@ class Workload:
     affinity: Mapping[str, Any] | None = None
     shares_gpus: bool = False
     """Whether others may compute on the GPUs that it gets."""
-    credential: Credential | None = None
+    credentials: tuple[Credential, ...] = ()
     """What the pod shows to a server. The kubelet reads it: the operator has no right to."""
     part: str = ""
     """Which of several Jobs of one step and attempt it is."""
@@ -132,7 +132,7 @@ def _container(job_name: str, order: Order, mounts: Mounts, workload: Workload, 
             {"name": ORDER_VARIABLE, "value": order.to_json()},
             {"name": "OMP_NUM_THREADS", "value": str(threads(amounts["cpu"]))},
             *([{"name": GPU_SHARED_VARIABLE, "value": "true"}] if workload.shares_gpus else []),
-            *([_from_secret(workload.credential)] if workload.credential is not None else []),
+            *(_from_secret(credential) for credential in workload.credentials),
             *(workload.rendezvous.environment(job_name) if workload.rendezvous is not None else []),
         ],
         "resources": {"requests": amounts, "limits": amounts},

@@ -12,6 +12,7 @@ from finetune_api.orders import (
     EvaluateOrder,
     EvaluationLocation,
     ModelLocation,
+    ObjectLocation,
     PrepareEvaluationOrder,
     PrepareTrainingOrder,
     TrainOrder,
@@ -45,13 +46,18 @@ def mounted(folder: str) -> str:
 
 
 def prepare_training(
-    spec: FineTuneJobSpec, folder: str, gpu_classes: tuple[GpuClass, ...], lessons: Iterable[FineTunedModelResource]
+    spec: FineTuneJobSpec,
+    folder: str,
+    dataset_object: ObjectLocation | None,
+    gpu_classes: tuple[GpuClass, ...],
+    lessons: Iterable[FineTunedModelResource],
 ) -> PrepareTrainingOrder:
     """The GPUs and what was learnt are those of the moment: a Job is made once."""
     return PrepareTrainingOrder(
         directory=mounted(folder),
         base_model=base_model_location(spec.base_model, "spec.baseModel"),
-        dataset=dataset_location(spec.dataset, "spec.dataset"),
+        dataset=dataset_location(spec.dataset, "spec.dataset", mounted(folder)),
+        dataset_object=dataset_object,
         validation_fraction=str(spec.dataset.validation_fraction),
         quality=spec.dataset.quality,
         method=spec.method,

@@ -1,9 +1,6 @@
 """Tracking servers: which may be spoken to, by which address, and with which secret."""
 
-import re
-from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import SplitResult, urlsplit
 
 from finetune_api.tracking import (
     MLFLOW_TOKEN_VARIABLE,
@@ -13,36 +10,10 @@ from finetune_api.tracking import (
     Tracking,
     WeightsAndBiases,
 )
-from finetune_operator.settings import TrackingServer
+from finetune_operator.manifests.servers import Credential, Server, address
+from finetune_operator.settings import ListedServer
 
-_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SERVICE = re.compile(f"[a-z]([-a-z0-9]*[a-z0-9])?([.]{_LABEL})?")
-"""A Service's name, alone or with its namespace. It begins with a letter: what does not may be a number, which is an
-address too."""
-_IN_CLUSTER = re.compile(f"({_LABEL}[.])+svc([.]cluster[.]local)?")
-_PLAIN = re.compile(r"https?://[-.A-Za-z0-9]+(:[0-9]{1,5})?(/[^ ?#\\]*)?")
-"""An address that every client reads alike."""
 Wanted = TypeVar("Wanted", MLflow, WeightsAndBiases)
-_PORTS = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True)
-class Server:
-    """The server that a manifest names."""
-
-    field: str
-    """Such as `spec.tracking.mlflow.server`."""
-    address: str
-
-
-@dataclass(frozen=True)
-class Credential:
-    """A secret that the client finds in its environment."""
-
-    field: str
-    """Such as `spec.tracking.mlflow.tokenSecret`."""
-    variable: str
-    secret: SecretKey
 
 
 def server_of(tracking: Tracking | None) -> Server | None:
@@ -55,34 +26,17 @@ def server_of(tracking: Tracking | None) -> Server | None:
     return None
 
 
-def credential_of(tracking: Tracking | None) -> Credential | None:
+def credentials_of(tracking: Tracking | None) -> tuple[Credential, ...]:
     """None where no server is named, or where it asks for nothing."""
     match tracking:
         case Tracking(mlflow=MLflow(server=str(), token_secret=SecretKey() as secret)):
-            return Credential("spec.tracking.mlflow.tokenSecret", MLFLOW_TOKEN_VARIABLE, secret)
+            return (Credential("spec.tracking.mlflow.tokenSecret", MLFLOW_TOKEN_VARIABLE, secret),)
         case Tracking(wandb=WeightsAndBiases(server=str(), api_key_secret=SecretKey() as secret)):
-            return Credential("spec.tracking.wandb.apiKeySecret", WANDB_KEY_VARIABLE, secret)
-    return None
+            return (Credential("spec.tracking.wandb.apiKeySecret", WANDB_KEY_VARIABLE, secret),)
+    return ()
 
 
-def address(server: str, namespace: str, listed: tuple[TrackingServer, ...]) -> str | None:
-    """The address to speak to; None for one that leads out of the cluster and that the administrator did not list.
-
-    A Service's name, alone or with its namespace, is completed by `.svc`: `wandb.ai` could be either, and a name server
-    that knows no such Service would ask the world for it."""
-    parts = _parts(server)
-    if parts is None:
-        return None
-    host = (parts.hostname or "").removesuffix(".")
-    if any(_is_meant(entry, parts, host) for entry in listed):
-        return server
-    if _SERVICE.fullmatch(host) and not host.endswith(".svc"):
-        service = host if "." in host else f"{host}.{namespace}"
-        return parts._replace(netloc=_netloc(f"{service}.svc", parts)).geturl()
-    return server if _IN_CLUSTER.fullmatch(host) else None
-
-
-def reached(tracking: Tracking | None, namespace: str, listed: tuple[TrackingServer, ...]) -> Tracking | None:
+def reached(tracking: Tracking | None, namespace: str, listed: tuple[ListedServer, ...]) -> Tracking | None:
     """The same with the address that the pod is to speak to."""
 
     def there(wanted: Wanted | None) -> Wanted | None:
@@ -91,23 +45,3 @@ def reached(tracking: Tracking | None, namespace: str, listed: tuple[TrackingSer
         return wanted.model_copy(update={"server": address(wanted.server, namespace, listed)})
 
     return tracking and Tracking(mlflow=there(tracking.mlflow), wandb=there(tracking.wandb))
-
-
-def _parts(server: str) -> SplitResult | None:
-    """None where it is no address, or none that every client reads alike."""
-    try:
-        parts = urlsplit(server)
-        return parts if _PLAIN.fullmatch(server) and parts.port != 0 else None
-    except ValueError:  # a port that cannot be
-        return None
-
-
-def _is_meant(entry: TrackingServer, parts: SplitResult, host: str) -> bool:
-    port = parts.port or _PORTS[parts.scheme]
-    same_scheme = entry.scheme in (None, parts.scheme)
-    wanted_port = entry.port or (_PORTS[entry.scheme] if entry.scheme else port)
-    return same_scheme and entry.host == host and wanted_port == port
-
-
-def _netloc(host: str, parts: SplitResult) -> str:
-    return host if parts.port is None else f"{host}:{parts.port}"

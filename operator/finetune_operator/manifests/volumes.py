@@ -10,6 +10,7 @@ ARTIFACTS_MOUNT = "/artifacts"
 CLAIMS_MOUNT = "/inputs/claims"
 CONFIG_MAPS_MOUNT = "/inputs/configmaps"
 SHARED_MEMORY = "shared-memory"
+DOWNLOADED_FILE = "source/dataset.jsonl"
 
 Source = BaseModelSource | DatasetSource | SuiteSource | ClaimPath
 
@@ -70,7 +71,10 @@ def base_model_location(source: BaseModelSource, field: str) -> Location:
     return claim_location(source.persistent_volume_claim, f"{field}.persistentVolumeClaim")
 
 
-def dataset_location(source: DatasetSource, field: str) -> Location:
+def dataset_location(source: DatasetSource, field: str, directory: str) -> Location:
+    """An object is downloaded to the run's folder, which is mounted as `directory`."""
+    if source.s3 is not None:
+        return Location(volume=directory, path=DOWNLOADED_FILE, manifest_field=f"{field}.s3.key")
     if source.config_map is not None:
         volume = f"{CONFIG_MAPS_MOUNT}/{source.config_map.name}"
         return Location(volume=volume, path=source.config_map.key, manifest_field=f"{field}.configMap.key")
@@ -107,6 +111,8 @@ def inputs(*sources: Source) -> tuple[frozenset[str], frozenset[str]]:
             claims.add(source.persistent_volume_claim.claim_name)
         if isinstance(source, DatasetSource | SuiteSource) and source.config_map is not None:
             config_maps.add(source.config_map.name)
+        if isinstance(source, DatasetSource) and source.s3 is not None and source.s3.ca_certificate is not None:
+            config_maps.add(source.s3.ca_certificate.name)
     return frozenset(claims), frozenset(config_maps)
 
 

@@ -9,8 +9,10 @@ from finetune_api.conditions import ConditionType, FineTuneJobPhase, Reason
 from finetune_api.group import Step
 from finetune_api.results import PrepareTrainingResult, TrainResult
 from finetune_api.runs import Run
+from finetune_operator.manifests.object_storage import credentials_of as storage_credentials
+from finetune_operator.manifests.tracking import credentials_of as tracking_credentials
 from finetune_operator.observed import ObservedFineTuneJob
-from finetune_operator.plan import follow_up, lifecycle, tracking, training_report
+from finetune_operator.plan import follow_up, lifecycle, object_storage, secrets, tracking, training_report
 from finetune_operator.plan.actions import NOTHING, Action, Plan
 from finetune_operator.plan.attempts import Done, Paused, Running, Suspended, Waiting
 from finetune_operator.plan.conditions import Wanted
@@ -50,7 +52,7 @@ def _work(situation: Situation) -> Plan:
             return _register(situation, trained)
         case Running() | Waiting() | Suspended() | Broken():
             return _train(situation)
-    refused = tracking.refusal(situation)
+    refused = tracking.refusal(situation) or object_storage.refusal(situation)
     if refused is not None:
         return _broken(situation, refused)
     if situation.is_planned_for_other_gpus:
@@ -79,8 +81,9 @@ def _prepare(situation: Situation) -> Plan:
             return _tell(situation, still(situation.status, Phase.PREPARING, validated=False), pursuit)
         case Suspended() as held:
             return _tell(situation, _suspended(held, Phase.PREPARING, validated=False), pursuit)
-        case Waiting(reason, message) if reason is not Reason.STARTING:
-            return _tell(situation, Report(Phase.PREPARING, reason, message), pursuit)
+        case Waiting(reason) as waiting if reason is not Reason.STARTING:
+            waiting = secrets.naming_the_secret(waiting, storage_credentials(situation.spec.dataset))
+            return _tell(situation, Report(Phase.PREPARING, reason, waiting.message), pursuit)
         case _:
             message = "Checking dataset and model, and planning the training."
             return _tell(situation, Report(Phase.PREPARING, Reason.PREPARING, message), pursuit)
@@ -104,7 +107,7 @@ def _train(situation: Situation) -> Plan:
             report = training_report.working(running, said, situation.spec.guard)
             return _tell(situation, report, pursuit, progress=progress_of(child) or situation.status.progress)
         case Waiting() as waiting:
-            waiting = tracking.naming_the_secret(waiting, situation.spec.tracking)
+            waiting = secrets.naming_the_secret(waiting, tracking_credentials(situation.spec.tracking))
             return _tell(situation, training_report.queued(waiting, situation.status.plan), pursuit)
         case _:
             return _tell(situation, Report(Phase.QUEUED, Reason.STARTING, STARTING, validated=True), pursuit)

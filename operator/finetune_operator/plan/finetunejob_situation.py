@@ -12,7 +12,7 @@ from finetune_api.runs import Run
 from finetune_api.sources import ClaimPath
 from finetune_operator.digests import model_name
 from finetune_operator.manifests import children as child_manifests
-from finetune_operator.manifests import jobs, orders, placement, rendezvous, tracking, volumes
+from finetune_operator.manifests import jobs, object_storage, orders, placement, rendezvous, tracking, volumes
 from finetune_operator.observed import ObservedFineTuneJob
 from finetune_operator.plan import attempts
 from finetune_operator.plan.attempts import Done, State
@@ -90,10 +90,12 @@ class Situation:
 
 def prepare_job(situation: Situation, attempt: int) -> Manifest:
     spec, observed = situation.spec, situation.observed
-    order = orders.prepare_training(spec, situation.folder, observed.gpu_classes, observed.lessons)
+    stored = object_storage.object_location(spec.dataset, observed.job.key.namespace, observed.settings.object_stores)
+    order = orders.prepare_training(spec, situation.folder, stored, observed.gpu_classes, observed.lessons)
     questions = (spec.evaluation.suite,) if spec.evaluation is not None else ()
     mounts = volumes.mounts(situation.claim, spec.base_model, spec.dataset, *questions)
-    workload = jobs.Workload(None, spec.priority_class_name, spec.image_pull_secrets)
+    credentials = object_storage.credentials_of(spec.dataset)
+    workload = jobs.Workload(None, spec.priority_class_name, spec.image_pull_secrets, credentials=credentials)
     return jobs.job(
         observed.job, situation.run.digest, Step.PREPARE, attempt, order, mounts, workload, observed.settings
     )
@@ -110,7 +112,7 @@ def train_job(situation: Situation, attempt: int) -> Manifest:
         spec.image_pull_secrets,
         affinity=placement.affinity(plan) if plan is not None and on_gpus else None,
         shares_gpus=plan is not None and on_gpus and placement.may_share(plan, observed.gpu_classes),
-        credential=tracking.credential_of(spec.tracking),
+        credentials=tracking.credentials_of(spec.tracking),
         rendezvous=rendezvous.rendezvous(observed.job, situation.run.digest, spec.resources.nodes),
     )
     namespace, servers = observed.job.key.namespace, observed.settings.tracking_servers

@@ -1,11 +1,8 @@
-"""What is said of a tracking server that may not be spoken to, and of a secret that is not there."""
-
-from dataclasses import replace
+"""What is said of a tracking server that may not be spoken to."""
 
 from finetune_api.conditions import Reason
-from finetune_api.tracking import Tracking
-from finetune_operator.manifests.tracking import address, credential_of, server_of
-from finetune_operator.plan.attempts import Waiting
+from finetune_operator.manifests.servers import address
+from finetune_operator.manifests.tracking import server_of
 from finetune_operator.plan.finetunejob_situation import Situation
 from finetune_operator.plan.outcomes import Broken
 
@@ -22,13 +19,3 @@ def refusal(situation: Situation) -> Broken | None:
         "the administrator to list the server in trackingServers in the chart's values."
     )
     return Broken(Reason.TRACKING_SERVER_NOT_ALLOWED, message, retry=False)
-
-
-def naming_the_secret(waiting: Waiting, tracking: Tracking | None) -> Waiting:
-    """The kubelet says which Secret or which key is missing, and not who asked for it."""
-    credential = credential_of(tracking)
-    if waiting.reason is not Reason.POD_REFUSED or credential is None or "secret" not in waiting.message.lower():
-        return waiting
-    secret = credential.secret
-    remedy = f"{credential.field} asks for key {secret.key} of Secret {secret.name}: create it, and the pod starts."
-    return replace(waiting, message=f"{waiting.message}. {remedy}")

@@ -12,10 +12,10 @@ from finetune_api.planning import GpuClass
 from finetune_operator import __main__ as program
 from finetune_operator.probes import Probes
 from finetune_operator.settings import (
+    ListedServer,
     Settings,
     SettingsError,
     StepResources,
-    TrackingServer,
     settings_from_environment,
 )
 from finetune_operator.views import Key
@@ -54,8 +54,8 @@ def test_everything_can_be_given() -> None:
         step_resources=StepResources("500m", "1Gi"),
         gpu_classes=(GpuClass(product="Tesla-T4", memory_mib=15360, shared=True),),
         tracking_servers=(
-            TrackingServer("wandb.example.com", "https", 8443),
-            TrackingServer("mlflow.example.com"),
+            ListedServer("wandb.example.com", "https", 8443),
+            ListedServer("mlflow.example.com"),
         ),
         progress_interval_seconds=7.5,
         resync_seconds=10,

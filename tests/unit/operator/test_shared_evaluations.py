@@ -58,7 +58,7 @@ def test_missing_evaluations_are_made_under_the_name_of_their_content() -> None:
     assert [base["metadata"]["name"], tuned["metadata"]["name"]] == [BASE, TUNED]
     assert [base["spec"]["digest"], tuned["spec"]["digest"]] == [DIGEST, OTHER_DIGEST]
     assert base["spec"]["model"]["baseModel"] == model["spec"]["baseModel"]["source"]
-    assert tuned["spec"]["model"] == {"fineTunedModel": model["metadata"]["name"]}
+    assert tuned["spec"]["model"] == {"fineTunedModel": model["metadata"]["name"], "shots": 0}
     assert base["spec"]["model"]["quantization"] == "none", "in the form in which the candidate is scored"
     for made in (base, tuned):
         (owner,) = made["metadata"]["ownerReferences"]

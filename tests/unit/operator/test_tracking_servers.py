@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from finetune_api.conditions import Reason
 from finetune_api.group import Step
 from finetune_api.orders import TrainOrder
-from finetune_operator.manifests.tracking import address
-from finetune_operator.settings import TrackingServer
+from finetune_operator.manifests.servers import address
+from finetune_operator.settings import ListedServer
 
 from .building import SETTINGS, Raw, container, edited, fine_tune_job, job_of, on_node, pod_of
 from .deciding import decide, order_of, told
 from .outcomes import prepare_done, training
 
-LISTED = (TrackingServer("wandb.example.com", "https"), TrackingServer("mlflow.example.com", port=5000))
+LISTED = (ListedServer("wandb.example.com", "https"), ListedServer("mlflow.example.com", port=5000))
 
 
 @pytest.mark.parametrize(

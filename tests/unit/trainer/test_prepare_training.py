@@ -78,6 +78,41 @@ def test_the_digests_follow_from_the_contents(make_workplace: MakeWorkplace) -> 
     assert changed.base_model_digest == unchanged.base_model_digest
 
 
+def test_whitespace_of_the_file_does_not_change_the_datasets_digest(workplace: Workplace) -> None:
+    before = prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    rows = [json.dumps(dict(reversed(row.items())), separators=(" , ", " : ")) for row in eps_rows(40)]
+    workplace.dataset.write_text("\n\n".join(rows) + "\n")
+    (workplace.directory / "prepare" / "COMPLETE").unlink()
+    again = prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    assert again.dataset.digest == before.dataset.digest
+
+
+def decided(workplace: Workplace, text: str) -> dict[str, Any]:
+    (workplace.dataset.parent / "decisions.jsonl").write_text(text)
+    location = {"volume": str(workplace.dataset.parent), "path": "decisions.jsonl"}
+    return {"decisions": location | {"manifestField": "spec.dataset.decisions"}}
+
+
+def dataset_digest(workplace: Workplace, **changes: Any) -> str:
+    return prepare_training.run(workplace.prepare_order(**changes), workplace.reporter).dataset.digest
+
+
+def test_the_datasets_digest_follows_from_the_settings_of_the_pipeline(workplace: Workplace) -> None:
+    settings: list[dict[str, Any]] = [
+        {},
+        {"quality": {"maxDuplicatePercent": "60"}},
+        {"validation_fraction": "0.2"},
+        {"training": TRAINING | {"seed": 8}},
+        decided(workplace, ""),
+    ]
+    assert len({dataset_digest(workplace, **changes) for changes in settings}) == len(settings)
+
+
+@pytest.mark.parametrize("same", [{"quality": {"maxDuplicatePercent": "50"}}, {"validation_fraction": "0.10"}])
+def test_what_says_the_same_of_the_pipeline_makes_the_same_digest(workplace: Workplace, same: dict[str, Any]) -> None:
+    assert dataset_digest(workplace, **same) == dataset_digest(workplace)
+
+
 def test_what_the_evaluation_that_follows_will_detect_is_told_before_the_training(workplace: Workplace) -> None:
     order = workplace.prepare_order(suite={"builtin": "finance", "limit_per_task": 40})
     assert prepare_training.run(order, workplace.reporter).plan.minimum_detectable_effect == "0.2212"

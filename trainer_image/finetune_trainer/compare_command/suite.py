@@ -14,7 +14,8 @@ from finetune_trainer.compare_command.reading import PlacedRow
 from finetune_trainer.report.wording import UNNAMED
 from finetune_trainer.scoring import references
 from finetune_trainer.suites import model
-from finetune_trainer.suites.load import MAX_LINE_BYTES, SUITE_FILE, load_suite
+from finetune_trainer.suites.json_lines import MAX_LINE_BYTES
+from finetune_trainer.suites.load import SUITE_FILE, load_suite
 
 _MOST_TASKS = 12
 _MOST_LABELS = 64

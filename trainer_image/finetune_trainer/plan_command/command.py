@@ -14,6 +14,7 @@ from finetune_api.exit_codes import ExitCode
 from finetune_api.finetunejob import FineTuneJobSpec
 from finetune_api.orders import Location, SuiteLocation
 from finetune_api.planning import GpuClass
+from finetune_api.sources import ClaimPath, ConfigMapKey, DatasetSource, S3Object
 from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_file, resolve_folder
 from finetune_trainer.model_config import UnusableModelError, read_config
@@ -163,8 +164,7 @@ def _dataset(spec: FineTuneJobSpec, model: Path, datasets: Path | None) -> Datas
     # Only now: counting tokens needs a library whose import takes longer than all of the plan.
     from finetune_trainer.plan_command.sampling import estimate_dataset
 
-    claim, key = spec.dataset.persistent_volume_claim, spec.dataset.config_map
-    path, field = (claim.path, "persistentVolumeClaim.path") if claim else (key.key if key else "", "configMap.key")
+    path, field = _dataset_path(spec.dataset)
     location = Location(volume=_existing(datasets, "--datasets"), path=path, manifest_field=f"spec.dataset.{field}")
     return estimate_dataset(spec, model, resolve_file(location, Reason.DATASET_INVALID), location.manifest_field)
 
@@ -183,6 +183,18 @@ def _demand(spec: FineTuneJobSpec, config: Mapping[str, Any], rows: int, longest
         longest=longest,
     )
     return replace(demand, profile=profile)
+
+
+def _dataset_path(source: DatasetSource) -> tuple[str, str]:
+    """Path in the folder that stands for the source, and the field that gives it."""
+    match source:
+        case DatasetSource(persistent_volume_claim=ClaimPath(path=path)):
+            return path, "persistentVolumeClaim.path"
+        case DatasetSource(s3=S3Object(key=key)):
+            return key, "s3.key"
+        case DatasetSource(config_map=ConfigMapKey(key=key)):
+            return key, "configMap.key"
+    raise AssertionError("a rule of the manifest demands a source")
 
 
 def _situation(spec: FineTuneJobSpec, options: Options) -> tuple[Situation, str | None]:
@@ -223,7 +235,7 @@ def _parser() -> argparse.ArgumentParser:
         "--datasets",
         type=Path,
         metavar="DIR",
-        help="stands for the volume, or the ConfigMap, of spec.dataset: steps "
+        help="stands for the volume, the ConfigMap or the bucket, of spec.dataset: steps "
         "and hours follow from a sample of 2000 examples",
     )
     add("--gpu-memory", metavar="AMOUNT", help="memory of one GPU, such as 24Gi; without it nothing is ruled out")

@@ -23,9 +23,9 @@ def _base_model_has_one_source(spec: FineTuneJobSpec) -> str | None:
 
 
 def _dataset_has_one_source(spec: FineTuneJobSpec) -> str | None:
-    given = [spec.dataset.persistent_volume_claim, spec.dataset.config_map]
+    given = [spec.dataset.persistent_volume_claim, spec.dataset.config_map, spec.dataset.s3]
     if sum(source is not None for source in given) != 1:
-        return "spec.dataset: exactly one of persistentVolumeClaim, configMap must be given"
+        return "spec.dataset: exactly one of persistentVolumeClaim, configMap, s3 must be given"
     return None
 
 

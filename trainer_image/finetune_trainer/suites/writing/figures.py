@@ -8,6 +8,10 @@ from decimal import ROUND_HALF_UP, Decimal
 from random import Random
 
 Figures = Mapping[str, str]
+Years = tuple[int, int]
+"""First and last of the years that a text may be about."""
+
+SUITE_YEARS: Years = (2015, 2025)
 
 _CENT = Decimal("0.01")
 _TENTH = Decimal("0.1")
@@ -45,13 +49,14 @@ def rounded(value: Decimal, step: Decimal) -> Decimal:
     return (value / step).quantize(Decimal(1), rounding=ROUND_HALF_UP) * step
 
 
-def surroundings(random: Random) -> dict[str, str]:
+def surroundings(random: Random, years: Years = SUITE_YEARS) -> dict[str, str]:
     """The figures that are not asked for: periods, and amounts that distract."""
-    year = random.randint(2015, 2025)
+    year = random.randint(*years)
     return {
         "quarter": random.choice(_QUARTERS),
         "year": str(year),
         "prior_year": str(year - 1),
+        "two_years_before": str(year - 2),
         "revenue": shown(tenths(random, 40, 4000)),
         "prior_revenue": shown(tenths(random, 40, 4000)),
         "cash": shown(tenths(random, 20, 900)),

@@ -16,11 +16,11 @@ _TEN_MILLION = Decimal(10)
 _THOUSAND = Decimal(1000)
 
 
-def write(pattern: str, company: str, random: Random) -> Question:
+def write(pattern: str, company: str, random: Random, years: figures.Years = figures.SUITE_YEARS) -> Question:
     """A question from one pattern."""
     in_billions = bool(figures.fields(pattern) & {"now_billion", "before_billion"})
     before, now = _revenues(in_billions, random)
-    text = figures.fill(pattern, company, figures.surroundings(random) | _shown(before, now))
+    text = figures.fill(pattern, company, figures.surroundings(random, years) | _shown(before, now))
     answer = growth_in_words(before, now)
     return Question(text, reference=answer, answer=answer)
 
@@ -53,4 +53,7 @@ def _shown(before: Decimal, now: Decimal) -> dict[str, str]:
         "before_billion": figures.shown(before / _THOUSAND),
         "now_billion": figures.shown(now / _THOUSAND),
         "now_million": figures.shown(now),
+        "before_million": figures.shown(before),
+        "now_thousand": figures.shown(now * _THOUSAND),
+        "before_thousand": figures.shown(before * _THOUSAND),
     }

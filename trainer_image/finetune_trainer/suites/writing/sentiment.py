@@ -12,9 +12,9 @@ PATTERNS = sentiment_patterns.SUITE
 TRAINING_PATTERNS = sentiment_patterns.TRAINING
 
 
-def write(theme: Theme, company: str, random: Random) -> Question:
+def write(theme: Theme, company: str, random: Random, years: figures.Years = figures.SUITE_YEARS) -> Question:
     """A question from one of a theme's three tellings."""
     label = random.choice(Theme._fields)
     telling: str = getattr(theme, label)
-    text = figures.fill(telling, company, figures.surroundings(random))
+    text = figures.fill(telling, company, figures.surroundings(random, years))
     return Question(text, reference=label, answer=label)

@@ -1,0 +1,1 @@
+"""`finetune dataset`: makes synthetic datasets, and tells how two datasets differ."""

@@ -1,0 +1,1 @@
+"""Downloads what lies in a storage that speaks S3."""
