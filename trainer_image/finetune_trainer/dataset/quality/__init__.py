@@ -1,0 +1,1 @@
+"""What the examples of a dataset are like: findings, limits, and the report that a person reads."""
