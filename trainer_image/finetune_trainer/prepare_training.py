@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from finetune_trainer.base_model import BaseModel, base_model_digest, check_base
 from finetune_trainer.dataset.counting import CountsByLine, count_examples, total
 from finetune_trainer.dataset.overlong import refuse_overlong
 from finetune_trainer.dataset.problems import refuse_problems
+from finetune_trainer.dataset.quality.checking import check_quality, decide, write_reports
+from finetune_trainer.dataset.quality.decisions import with_decisions
+from finetune_trainer.dataset.quality.report import PAGE_FILE
 from finetune_trainer.dataset.reading import NotJsonLinesError, ReadDataset, read_dataset
 from finetune_trainer.dataset.shapes import Shape
 from finetune_trainer.dataset.splitting import Split, canonical_lines, copies, split
@@ -35,7 +39,6 @@ from finetune_trainer.training_identity import training_identity
 
 TRAIN_FILE = "train.jsonl"
 VALIDATION_FILE = "validation.jsonl"
-REPORT_FILE = "dataset_report.json"
 PLAN_FILE = "plan.json"
 
 
@@ -72,15 +75,29 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
     model = _checked_model(order)
     tokenizer = Tokenizer.load(model.folder)
     dataset = _read(order.dataset, reporter)
+    decided = decide(order, dataset)
+    dataset = replace(dataset, examples=decided.examples)
     _check_fits(dataset, tokenizer, model)
     refuse_endless(tokenizer, order.base_model.manifest_field)
     counts = _counted(order, dataset, tokenizer, reporter)
+    inspection = check_quality(order, decided, counts, reporter)
     parts = split(dataset.examples, Decimal(order.validation_fraction), order.training.seed)
     lengths = Lengths(tuple(counts[numbered.line].tokens for numbered in parts.train))
     digest = base_model_digest(model, reporter)
     plan = make_plan(_in_the_form_of_before(order), model.config, lengths, digest)
-    result = PrepareTrainingResult(dataset=_summary(parts, counts), plan=plan, base_model_digest=digest)
-    return _write(directory, identity, result, parts, _report(dataset, parts, counts))
+    found = {"quality": inspection.summary(), "digest": with_decisions(parts.digest, decided)}
+    summary = _summary(parts, counts).model_copy(update=found)
+    result = PrepareTrainingResult(
+        dataset=summary, plan=plan, base_model_digest=digest, report_path=f"{Step.PREPARE}/{PAGE_FILE}"
+    )
+    figures = _report(dataset, parts, counts)
+    return _write(
+        directory,
+        identity,
+        result,
+        parts,
+        lambda folder: write_reports(folder, inspection, summary, order.dataset.path, figures),
+    )
 
 
 def _in_the_form_of_before(order: PrepareTrainingOrder) -> PrepareTrainingOrder:
@@ -198,12 +215,16 @@ def _report(dataset: ReadDataset, parts: Split, counts: CountsByLine) -> dict[st
 
 
 def _write(
-    directory: Path, identity: str, result: PrepareTrainingResult, parts: Split, report: dict[str, Any]
+    directory: Path,
+    identity: str,
+    result: PrepareTrainingResult,
+    parts: Split,
+    write_reports_to: Callable[[Path], None],
 ) -> PrepareTrainingResult:
     with staged_step(directory, Step.PREPARE) as staged:
         (staged.path / TRAIN_FILE).write_text(canonical_lines(parts.train))
         (staged.path / VALIDATION_FILE).write_text(canonical_lines(parts.validation))
-        (staged.path / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        write_reports_to(staged.path)
         (staged.path / PLAN_FILE).write_text(json.dumps(result.plan.to_manifest(), indent=2) + "\n")
         staged.commit(result, identity)
     return result

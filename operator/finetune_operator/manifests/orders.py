@@ -24,7 +24,7 @@ from finetune_operator.manifests.volumes import (
     ARTIFACTS_MOUNT,
     base_model_location,
     claim_location,
-    dataset_location,
+    file_location,
     suite_location,
 )
 from finetune_operator.views import AnyResource, FineTunedModelResource
@@ -45,11 +45,14 @@ def prepare_training(
     spec: FineTuneJobSpec, folder: str, gpu_classes: tuple[GpuClass, ...], lessons: Iterable[FineTunedModelResource]
 ) -> PrepareTrainingOrder:
     """The GPUs and what was learnt are those of the moment: a Job is made once."""
+    decisions = spec.dataset.decisions
     return PrepareTrainingOrder(
         directory=mounted(folder),
         base_model=base_model_location(spec.base_model, "spec.baseModel"),
-        dataset=dataset_location(spec.dataset, "spec.dataset"),
+        dataset=file_location(spec.dataset, "spec.dataset"),
         validation_fraction=str(spec.dataset.validation_fraction),
+        quality=spec.dataset.quality,
+        decisions=file_location(decisions, "spec.dataset.decisions") if decisions is not None else None,
         method=spec.method,
         quantization=spec.quantization,
         lora=spec.lora,

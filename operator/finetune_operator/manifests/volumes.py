@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from finetune_api.finetunejob import DecisionSource
 from finetune_api.orders import Location, SuiteLocation
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, DatasetSource, SuiteSource
 
@@ -11,7 +12,7 @@ CLAIMS_MOUNT = "/inputs/claims"
 CONFIG_MAPS_MOUNT = "/inputs/configmaps"
 SHARED_MEMORY = "shared-memory"
 
-Source = BaseModelSource | DatasetSource | SuiteSource | ClaimPath
+Source = BaseModelSource | DatasetSource | DecisionSource | SuiteSource | ClaimPath
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def base_model_location(source: BaseModelSource, field: str) -> Location:
     return claim_location(source.persistent_volume_claim, f"{field}.persistentVolumeClaim")
 
 
-def dataset_location(source: DatasetSource, field: str) -> Location:
+def file_location(source: DatasetSource | DecisionSource, field: str) -> Location:
     if source.config_map is not None:
         volume = f"{CONFIG_MAPS_MOUNT}/{source.config_map.name}"
         return Location(volume=volume, path=source.config_map.key, manifest_field=f"{field}.configMap.key")
@@ -99,7 +100,7 @@ def inputs(*sources: Source) -> tuple[frozenset[str], frozenset[str]]:
             continue
         if source.persistent_volume_claim is not None:
             claims.add(source.persistent_volume_claim.claim_name)
-        if isinstance(source, DatasetSource | SuiteSource) and source.config_map is not None:
+        if isinstance(source, DatasetSource | DecisionSource | SuiteSource) and source.config_map is not None:
             config_maps.add(source.config_map.name)
     return frozenset(claims), frozenset(config_maps)
 

@@ -81,6 +81,10 @@ class Situation:
         course = replace(self.course, run=self.run.model_copy(update={"attempt": attempt}), status=forgotten)
         return replace(self, course=course)
 
+    def on_the_volume(self, path: str | None) -> ClaimPath | None:
+        """A file of the run's folder."""
+        return None if path is None else ClaimPath(claim_name=self.claim, path=f"{self.folder}/{path}")
+
     def state(self, step: Step) -> State:
         return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)
 
@@ -92,7 +96,8 @@ def prepare_job(situation: Situation, attempt: int) -> Manifest:
     spec, observed = situation.spec, situation.observed
     order = orders.prepare_training(spec, situation.folder, observed.gpu_classes, observed.lessons)
     questions = (spec.evaluation.suite,) if spec.evaluation is not None else ()
-    mounts = volumes.mounts(situation.claim, spec.base_model, spec.dataset, *questions)
+    decisions = (spec.dataset.decisions,) if spec.dataset.decisions is not None else ()
+    mounts = volumes.mounts(situation.claim, spec.base_model, spec.dataset, *decisions, *questions)
     workload = jobs.Workload(None, spec.priority_class_name, spec.image_pull_secrets)
     return jobs.job(
         observed.job, situation.run.digest, Step.PREPARE, attempt, order, mounts, workload, observed.settings
