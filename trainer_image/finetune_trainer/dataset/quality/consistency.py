@@ -26,9 +26,9 @@ _FALL = re.compile(
 )
 _RISE = re.compile(r"\b(?:up|rose|rise|risen|increas\w+|gr[eo]w\w*|higher|gain\w*|jump\w*|climb\w*)\b[^.]{0,30}$", re.I)
 _LOSS = re.compile(
-    r"loss|lost|losing|deficit|negative|minus|red ink|\bin the red\b|shortfall|outflow|down|fell|fall|decreas|declin|drop"
-    r"|lower|less|unprofitable|burn|write|impair|owe|below|behind|worse|slump|sank|sink|shr[iau]nk|slid|cut|reduc"
-    r"|contract"
+    r"loss|lost|losing|deficit|negative|minus|red ink|\bin the red\b|shortfall|outflow|down|fell|fall|decreas|declin"
+    r"|drop|lower|less|unprofit|burn|write|impair|owe|below|behind|worse|slump|sank|sink|shr[iau]nk|slid|cut"
+    r"|reduc|contract"
     r"|[-−–(]\s?[$€£]?\s?\d|dip|tumbl|plung|slip|weak|compress|narrow|under",
     re.I,
 )
