@@ -117,13 +117,20 @@ def _is_said_in_passing(figure: Figure, answer: str) -> bool:
 def _objection(figure: Figure, known: Sequence[Figure], text: Text) -> tuple[float, str] | None:
     in_thousands = _IN_THOUSANDS.search(text.whole) is not None
     stated = [other for other in known if _says_the_same(figure, other, in_thousands)]
-    derived = [value for value in _derived(known, percent=figure.is_percent) if figure.size.is_near(abs(value))]
-    changes = [value for value in _changes(known) if figure.size.is_near(abs(value))] if figure.is_percent else []
-    if not stated and not derived and not changes:
+    if stated or _follows(figure, known):
+        return _wrong_sign(figure, stated, text)
+    size = figure.size
+    changes = [value for value in _changes(known) if size.is_near(abs(value))] if figure.is_percent else []
+    if not changes:
         return _why_not(figure, known)
-    if changes and not stated and not derived and _turned_round(figure, changes, text.answer):
+    if _turned_round(figure, changes, text.answer):
         return 0.9, f"'{figure.written}' has the wrong direction: the figures of the text change the other way"
     return _wrong_sign(figure, stated, text)
+
+
+def _follows(figure: Figure, known: Sequence[Figure]) -> bool:
+    size = figure.size
+    return any(size.is_near(abs(value)) for value in _derived(known, percent=figure.is_percent))
 
 
 def _says_the_same(figure: Figure, other: Figure, in_thousands: bool) -> bool:
