@@ -39,6 +39,8 @@ class PrepareTrainingResult(WireModel):
     dataset: DatasetSummary
     plan: TrainingPlan
     base_model_digest: str
+    report_path: str | None = None
+    """dataset_report.html, relative to the run's folder."""
     trained: TrainResult | None = None
     """The training's result, when the volume already holds it."""
 

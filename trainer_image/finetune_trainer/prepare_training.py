@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,17 @@ from finetune_trainer.dataset.counting import CountsByLine, count_examples, tota
 from finetune_trainer.dataset.identity import dataset_digest
 from finetune_trainer.dataset.overlong import refuse_overlong
 from finetune_trainer.dataset.problems import refuse_problems
-from finetune_trainer.dataset.quality.cleaning import Examined, examine
+from finetune_trainer.dataset.quality.checking import check_quality, decide, write_reports
+from finetune_trainer.dataset.quality.cleaning import examine
 from finetune_trainer.dataset.quality.contamination import count_contaminated
 from finetune_trainer.dataset.quality.fingerprints import Held, fingerprint_of
+from finetune_trainer.dataset.quality.inspection import Inspection
+from finetune_trainer.dataset.quality.report import PAGE_FILE
 from finetune_trainer.dataset.quality.shingle_index import INDEX_FILE, write_index
 from finetune_trainer.dataset.quality.suite_memory import SUITE_FILE, suite_of_run
 from finetune_trainer.dataset.reading import NotJsonLinesError, ReadDataset, read_dataset
 from finetune_trainer.dataset.shapes import Shape
-from finetune_trainer.dataset.splitting import canonical_lines, copies
+from finetune_trainer.dataset.splitting import Split, canonical_lines, copies
 from finetune_trainer.evaluation.questions import load_questions
 from finetune_trainer.failures import UserError
 from finetune_trainer.fetching.dataset import fetch_dataset
@@ -43,7 +46,6 @@ from finetune_trainer.training_identity import training_identity
 
 TRAIN_FILE = "train.jsonl"
 VALIDATION_FILE = "validation.jsonl"
-REPORT_FILE = "dataset_report.json"
 PLAN_FILE = "plan.json"
 
 
@@ -51,9 +53,10 @@ PLAN_FILE = "plan.json"
 class Prepared:
     """What is written beside the result."""
 
-    examined: Examined
+    parts: Split
     suite: Sequence[Held]
-    report: dict[str, Any]
+    inspection: Inspection
+    figures: dict[str, Any]
 
 
 def run(order: PrepareTrainingOrder, reporter: Reporter) -> PrepareTrainingResult:
@@ -104,6 +107,8 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
     tokenizer = Tokenizer.load(model.folder)
     source = fetch_dataset(order, reporter)
     dataset = _read(order.dataset, reporter)
+    decided = decide(order, dataset)
+    dataset = replace(dataset, examples=decided.examples)
     _check_fits(dataset, tokenizer, model)
     refuse_endless(tokenizer, order.base_model.manifest_field)
     counts = _counted(order, dataset, tokenizer, reporter)
@@ -114,16 +119,20 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
         validation_fraction=Decimal(order.validation_fraction),
         seed=order.training.seed,
         suite=suite,
+        accepted=decided.accepted,
         reporter=reporter,
     )
+    inspection = check_quality(order, decided, examined, counts, reporter)
     parts = examined.parts
     lengths = Lengths(tuple(counts[numbered.line].tokens for numbered in parts.train))
     digest = base_model_digest(model, reporter)
     plan = make_plan(_in_the_form_of_before(order), model.config, lengths, digest)
-    summary = _summary(examined, counts, dataset_digest(examined.parts, order))
-    result = PrepareTrainingResult(dataset=summary, plan=plan, base_model_digest=digest)
-    prepared = Prepared(examined, suite, _report(dataset, examined, counts) | source)
-    return _write(directory, identity, result, prepared)
+    summary = _summary(parts, counts, dataset_digest(parts, order, decided.digest), inspection)
+    result = PrepareTrainingResult(
+        dataset=summary, plan=plan, base_model_digest=digest, report_path=f"{Step.PREPARE}/{PAGE_FILE}"
+    )
+    prepared = Prepared(parts, suite, inspection, _report(dataset, parts, counts) | source)
+    return _write(order, identity, result, prepared)
 
 
 def _in_the_form_of_before(order: PrepareTrainingOrder) -> PrepareTrainingOrder:
@@ -213,8 +222,7 @@ def _counted(
     return counts
 
 
-def _summary(examined: Examined, counts: CountsByLine, digest: str) -> DatasetSummary:
-    parts = examined.parts
+def _summary(parts: Split, counts: CountsByLine, digest: str, inspection: Inspection) -> DatasetSummary:
     everything = total((*parts.train, *parts.validation), counts)
     learnt_from = total(parts.train, counts)
     return DatasetSummary(
@@ -225,13 +233,12 @@ def _summary(examined: Examined, counts: CountsByLine, digest: str) -> DatasetSu
         trainable_tokens=learnt_from.trainable,
         longest=everything.longest,
         truncated=everything.truncated,
-        quality=examined.report,
+        quality=inspection.summary(),
     )
 
 
-def _report(dataset: ReadDataset, examined: Examined, counts: CountsByLine) -> dict[str, Any]:
+def _report(dataset: ReadDataset, parts: Split, counts: CountsByLine) -> dict[str, Any]:
     """What the status has no room for."""
-    parts = examined.parts
     return {
         "shape": dataset.shape,
         "examples": len(dataset.examples),
@@ -240,16 +247,17 @@ def _report(dataset: ReadDataset, examined: Examined, counts: CountsByLine) -> d
         "validation": {"examples": len(parts.validation), **asdict(total(parts.validation, counts))},
         "truncatedLines": [line for line, count in sorted(counts.items()) if count.truncated],
         "validationLines": [numbered.line for numbered in parts.validation],
-        "findings": [asdict(finding) for finding in examined.findings],
     }
 
 
-def _write(directory: Path, identity: str, result: PrepareTrainingResult, prepared: Prepared) -> PrepareTrainingResult:
-    parts = prepared.examined.parts
-    with staged_step(directory, Step.PREPARE) as staged:
+def _write(
+    order: PrepareTrainingOrder, identity: str, result: PrepareTrainingResult, prepared: Prepared
+) -> PrepareTrainingResult:
+    parts = prepared.parts
+    with staged_step(Path(order.directory), Step.PREPARE) as staged:
         (staged.path / TRAIN_FILE).write_text(canonical_lines(parts.train))
         (staged.path / VALIDATION_FILE).write_text(canonical_lines(parts.validation))
-        (staged.path / REPORT_FILE).write_text(json.dumps(prepared.report, indent=2, ensure_ascii=False) + "\n")
+        write_reports(staged.path, prepared.inspection, result.dataset, order.dataset.path, prepared.figures)
         write_index(staged.path / INDEX_FILE, map(fingerprint_of, parts.train))
         write_index(staged.path / SUITE_FILE, (each.fingerprint for each in prepared.suite))
         (staged.path / PLAN_FILE).write_text(json.dumps(result.plan.to_manifest(), indent=2) + "\n")

@@ -27,6 +27,7 @@ from finetune_operator.manifests.volumes import (
     base_model_location,
     claim_location,
     dataset_location,
+    file_location,
     suite_location,
 )
 from finetune_operator.views import AnyResource, FineTunedModelResource
@@ -53,6 +54,7 @@ def prepare_training(
     lessons: Iterable[FineTunedModelResource],
 ) -> PrepareTrainingOrder:
     """The GPUs and what was learnt are those of the moment: a Job is made once."""
+    decisions = spec.dataset.decisions
     return PrepareTrainingOrder(
         directory=mounted(folder),
         base_model=base_model_location(spec.base_model, "spec.baseModel"),
@@ -60,6 +62,7 @@ def prepare_training(
         dataset_object=dataset_object,
         validation_fraction=str(spec.dataset.validation_fraction),
         quality=spec.dataset.quality,
+        decisions=file_location(decisions, "spec.dataset.decisions") if decisions is not None else None,
         method=spec.method,
         quantization=spec.quantization,
         lora=spec.lora,

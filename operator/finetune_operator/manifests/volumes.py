@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from finetune_api.finetunejob import DecisionSource
 from finetune_api.orders import Location, SuiteLocation
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, DatasetSource, SuiteSource
 
@@ -12,7 +13,7 @@ CONFIG_MAPS_MOUNT = "/inputs/configmaps"
 SHARED_MEMORY = "shared-memory"
 DOWNLOADED_FILE = "source/dataset.jsonl"
 
-Source = BaseModelSource | DatasetSource | SuiteSource | ClaimPath
+Source = BaseModelSource | DatasetSource | DecisionSource | SuiteSource | ClaimPath
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ def dataset_location(source: DatasetSource, field: str, directory: str) -> Locat
     """An object is downloaded to the run's folder, which is mounted as `directory`."""
     if source.s3 is not None:
         return Location(volume=directory, path=DOWNLOADED_FILE, manifest_field=f"{field}.s3.key")
+    return file_location(source, field)
+
+
+def file_location(source: DatasetSource | DecisionSource, field: str) -> Location:
     if source.config_map is not None:
         volume = f"{CONFIG_MAPS_MOUNT}/{source.config_map.name}"
         return Location(volume=volume, path=source.config_map.key, manifest_field=f"{field}.configMap.key")
@@ -109,7 +114,7 @@ def inputs(*sources: Source) -> tuple[frozenset[str], frozenset[str]]:
             continue
         if source.persistent_volume_claim is not None:
             claims.add(source.persistent_volume_claim.claim_name)
-        if isinstance(source, DatasetSource | SuiteSource) and source.config_map is not None:
+        if isinstance(source, DatasetSource | DecisionSource | SuiteSource) and source.config_map is not None:
             config_maps.add(source.config_map.name)
         if isinstance(source, DatasetSource) and source.s3 is not None and source.s3.ca_certificate is not None:
             config_maps.add(source.s3.ca_certificate.name)

@@ -66,7 +66,8 @@ def _with_preparation(situation: Situation) -> Situation:
         return situation
     match situation.state(Step.PREPARE):
         case Done(PrepareTrainingResult() as result):
-            found = {"dataset": result.dataset, "plan": result.plan, "base_model_digest": result.base_model_digest}
+            dataset = result.dataset.model_copy(update={"report": situation.on_the_volume(result.report_path)})
+            found = {"dataset": dataset, "plan": result.plan, "base_model_digest": result.base_model_digest}
             status = situation.status.model_copy(update=found)
             return replace(situation, course=replace(situation.course, status=status))
     return situation

@@ -81,6 +81,10 @@ class Situation:
         course = replace(self.course, run=self.run.model_copy(update={"attempt": attempt}), status=forgotten)
         return replace(self, course=course)
 
+    def on_the_volume(self, path: str | None) -> ClaimPath | None:
+        """A file of the run's folder."""
+        return None if path is None else ClaimPath(claim_name=self.claim, path=f"{self.folder}/{path}")
+
     def state(self, step: Step) -> State:
         return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)
 
@@ -93,7 +97,8 @@ def prepare_job(situation: Situation, attempt: int) -> Manifest:
     stored = object_storage.object_location(spec.dataset, observed.job.key.namespace, observed.settings.object_stores)
     order = orders.prepare_training(spec, situation.folder, stored, observed.gpu_classes, observed.lessons)
     questions = (spec.evaluation.suite,) if spec.evaluation is not None else ()
-    mounts = volumes.mounts(situation.claim, spec.base_model, spec.dataset, *questions)
+    decisions = (spec.dataset.decisions,) if spec.dataset.decisions is not None else ()
+    mounts = volumes.mounts(situation.claim, spec.base_model, spec.dataset, *decisions, *questions)
     credentials = object_storage.credentials_of(spec.dataset)
     workload = jobs.Workload(None, spec.priority_class_name, spec.image_pull_secrets, credentials=credentials)
     return jobs.job(

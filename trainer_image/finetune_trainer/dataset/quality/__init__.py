@@ -1,1 +1,1 @@
-"""What is wrong with examples that can be read: copies, contradictions, leaks, and what they are about."""
+"""What the examples of a dataset are like: copies, leaks, contradictions, what they are about, and the report."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from finetune_api.conditions import Reason
-from finetune_api.quality import DatasetQuality, QualityReport
+from finetune_api.quality import DatasetQuality
 from finetune_trainer.dataset.quality.contradictions import contradictions
 from finetune_trainer.dataset.quality.duplicates import distinct
 from finetune_trainer.dataset.quality.findings import Finding, FindingKind
@@ -33,23 +32,13 @@ class Examined:
     parts: Split
     read: int
     """Examples that there were at first."""
+    learnt: int
+    """Training examples before leaks were left out."""
     findings: tuple[Finding, ...]
     """In the order of their lines."""
 
     def of(self, *kinds: FindingKind) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.kind in kinds)
-
-    @property
-    def report(self) -> QualityReport:
-        counts = Counter(finding.kind for finding in self.findings)
-        return QualityReport(
-            examples=self.read,
-            exact_duplicates=counts[FindingKind.EXACT_DUPLICATE],
-            near_duplicates=counts[FindingKind.NEAR_DUPLICATE],
-            contradictions=counts[FindingKind.CONTRADICTION],
-            leaked_validation=counts[FindingKind.LEAKED_VALIDATION],
-            leaked_suite=counts[FindingKind.LEAKED_SUITE],
-        )
 
 
 def examine(
@@ -59,22 +48,25 @@ def examine(
     validation_fraction: Decimal,
     seed: int,
     suite: Sequence[Held],
+    accepted: frozenset[int] = frozenset(),
     reporter: Reporter,
 ) -> Examined:
-    """UserError (DatasetInvalid) where the dataset is beyond one of its limits."""
+    """Lines that a person `accepted` are no copies and contradict nothing; what leaks is left out in any case.
+    UserError (DatasetInvalid) where nothing is left."""
     similarity = float(limits.near_duplicate_similarity)
     reporter.stage("looking for duplicates")
-    unique = distinct(examples, similarity, _progress(reporter, len(examples)))
+    unique = distinct(examples, similarity, accepted, _progress(reporter, len(examples)))
     parts = split(unique.examples, validation_fraction, seed)
     reporter.stage("looking for leaks")
     leaks = leaked(parts, suite, similarity, _progress(reporter, len(parts.train)))
-    found = (*unique.findings, *contradictions(unique.examples), *leaks)
+    disputed = (finding for finding in contradictions(unique.examples) if finding.line not in accepted)
+    found = (*unique.findings, *disputed, *leaks)
     examined = Examined(
         parts=without(parts, leaks),
         read=len(examples),
+        learnt=len(parts.train),
         findings=tuple(sorted(found, key=lambda finding: finding.line)),
     )
-    _refuse_beyond_limits(examined, limits, len(parts.train))
     if parts.train and not examined.parts.train:
         raise UserError(
             Reason.DATASET_INVALID,
@@ -109,7 +101,8 @@ def _leak(line: int, how: str, held: Held) -> Finding:
     return Finding(kind, line, f"{how} as {held.name}", 0.7, held.line)
 
 
-def _refuse_beyond_limits(examined: Examined, limits: DatasetQuality, learnt: int) -> None:
+def refuse_copies_and_leaks(examined: Examined, limits: DatasetQuality) -> None:
+    """UserError (DatasetInvalid) for the first limit that is passed."""
     refuse_beyond(
         limits.max_duplicate_percent,
         examined.of(*_DUPLICATES),
@@ -131,7 +124,7 @@ def _refuse_beyond_limits(examined: Examined, limits: DatasetQuality, learnt: in
     refuse_beyond(
         limits.max_leakage_percent,
         examined.of(*_LEAKS),
-        examples=learnt,
+        examples=examined.learnt,
         field="maxLeakagePercent",
         what="stand in the validation split or the suite",
         remedy="Take other examples, or raise the limit: they are left out of the training either way",

@@ -21,15 +21,18 @@ class Distinct:
 
 
 def distinct(
-    examples: Sequence[NumberedExample], similarity: float, on_example: Callable[[int], object] = lambda done: None
+    examples: Sequence[NumberedExample],
+    similarity: float,
+    accepted: frozenset[int] = frozenset(),
+    on_example: Callable[[int], object] = lambda done: None,
 ) -> Distinct:
-    """Leaves out exact and near duplicates of an earlier example that is kept."""
+    """Leaves out exact and near duplicates of an earlier example that is kept, but no line that was accepted."""
     kept: list[NumberedExample] = []
     findings: list[Finding] = []
     earlier = _Earlier(similarity)
     for done, numbered in enumerate(examples, start=1):
         finding = earlier.copy_of(numbered.line, text_of(numbered.example))
-        if finding is None:
+        if finding is None or numbered.line in accepted:
             kept.append(numbered)
         else:
             findings.append(finding)
