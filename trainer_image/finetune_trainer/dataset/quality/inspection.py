@@ -15,7 +15,7 @@ from finetune_trainer.dataset.quality.findings import Finding, FindingKind
 from finetune_trainer.dataset.quality.languages import language_of, rare_languages
 from finetune_trainer.dataset.quality.passages import Text, texts_of
 from finetune_trainer.dataset.quality.personal import check_personal
-from finetune_trainer.dataset.quality.relevance import IRRELEVANT_BELOW, relevance
+from finetune_trainer.dataset.quality.relevance import IRRELEVANT_BELOW, LANGUAGE_OF_THE_WORDS, relevance
 from finetune_trainer.dataset.reading import NumberedExample
 
 _SHARES_TOLD = 8
@@ -30,7 +30,7 @@ class Inspection:
     findings: tuple[Finding, ...]
     """Those that count: of examples that a person accepted there are none."""
     relevance: dict[int, float]
-    """Score of each line, 0 to 1."""
+    """Score of each line, 0 to 1; of texts that are surely in another language than the list's there is none."""
     languages: Counter[str]
     labels: Counter[str]
     histograms: tuple[Histogram, ...]
@@ -90,11 +90,12 @@ def inspect(
     languages: dict[int, str] = {}
     findings = list(others)
     for done, text in enumerate(texts, start=1):
-        scores[text.line] = relevance(text.whole)
         language = language_of(text.own)
         if language is not None:
             languages[text.line] = language
-        findings += _findings_of(text, scores[text.line])
+        if language in (None, LANGUAGE_OF_THE_WORDS):
+            scores[text.line] = relevance(text.whole)
+        findings += _findings_of(text, scores.get(text.line))
         on_example(done)
     findings += rare_languages(languages)
     return Inspection(
@@ -107,8 +108,8 @@ def inspect(
     )
 
 
-def _findings_of(text: Text, score: float) -> Iterator[Finding]:
-    if score < IRRELEVANT_BELOW:
+def _findings_of(text: Text, score: float | None) -> Iterator[Finding]:
+    if score is not None and score < IRRELEVANT_BELOW:
         said = f"is hardly about finance (score {score:.2f})"
         yield Finding(FindingKind.IRRELEVANT, text.line, said, round(0.5 * (1 - score), 3))
     for found in (check_consistency(text), check_personal(text)):

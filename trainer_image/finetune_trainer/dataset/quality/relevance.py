@@ -15,6 +15,7 @@ import yaml
 WORDS_FILE = Path(__file__).resolve().parent / "finance_words.yaml"
 IRRELEVANT_BELOW = 0.5
 """A score below it: the words speak rather for another field."""
+LANGUAGE_OF_THE_WORDS = "en"
 
 _WORD = re.compile(r"[a-z0-9]+(?:['’&/-][a-z0-9]+)*")
 _LONGEST_PHRASE = 3
