@@ -66,13 +66,13 @@ def _overhead(runs: list[Run]) -> list[Measurement]:
 
 
 def _start(runs: list[Run]) -> float:
-    """From the start of the process to the end of the first step."""
+    """From the start of the container's process, interpreter and imports included, to the end of the first step."""
     return statistics.median(run["firstStepAt"] - run["beganAt"] for run in runs)
 
 
 def _start_by_part(run: Run) -> list[Measurement]:
-    """Each stage until the next one; the first step is the last part."""
+    """The interpreter, our own modules, then each stage until the next one; the first step is the last part."""
     begun = sorted((at, name.removeprefix("stage ")) for name, at in run.items() if name.startswith("stage "))
-    moments = [(run["beganAt"], "python"), *(part for part in begun if part[0] < run["firstStepAt"])]
+    moments = [(run["beganAt"], "interpreter"), *(part for part in begun if part[0] < run["firstStepAt"])]
     ends = [*(at for at, _ in moments[1:]), run["firstStepAt"]]
     return [Measurement(f"train.start: {name}", end - at, "s") for (at, name), end in zip(moments, ends, strict=True)]

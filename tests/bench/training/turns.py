@@ -19,6 +19,10 @@ from finetune_trainer.reporting import Reporter
 from length_distribution import SEQUENCE_LENGTH, write_examples
 
 HERE = Path(__file__).parent
+NVML = HERE.parents[2] / "build" / "nvml" / "libnvidia-ml.so.1"
+GPU = "load process\ngpu name=NVIDIA_L40S ambient=25 resistance=0.1 tau=60 idle=50 busy=400\n"
+"""At most 65 °C: it is looked after, and never has to rest."""
+GUARD = {"max_power_watts": 450, "max_temperature_celsius": 90}
 EXAMPLES = 40
 MICRO_BATCH = 8
 TURNS = (("plain", "ours", "packed"), ("packed", "ours", "plain"))
@@ -26,6 +30,8 @@ TURNS = (("plain", "ours", "packed"), ("packed", "ours", "plain"))
 
 
 def main(model: Path, work: Path) -> None:
+    if not NVML.exists():
+        raise SystemExit(f"{NVML} is missing: make build/nvml/{NVML.name}")
     work.mkdir(parents=True, exist_ok=True)
     write_examples(EXAMPLES, work / "train.jsonl")
     figures: dict[str, list[dict[str, float]]] = {"plain": [], "ours": [], "packed": []}
@@ -53,12 +59,26 @@ def _measured(command: list[str], figures: Path, output: Path) -> dict[str, floa
     """Runs it, and adds when it began and its largest resident set."""
     began = time.time()
     with output.open("w") as stream:
-        process = subprocess.Popen([sys.executable, *command], stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, *command], env=_environment(output.parent), stdout=stream, stderr=subprocess.STDOUT
+        )
         _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
         raise SystemExit(f"{' '.join(command)}:\n{output.read_text()[-3000:]}")
     found: dict[str, float] = json.loads(figures.read_text())
     return found | {"beganAt": began, "peakBytes": usage.ru_maxrss * 1024}
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """With a GPU to guard, while the CPU computes; the plain script looks for none."""
+    script = folder / "gpu"
+    script.write_text(GPU)
+    return os.environ | {
+        "LD_LIBRARY_PATH": str(NVML.parent),
+        "FINETUNE_SCRIPTED_NVML": str(script),
+        "FINETUNE_COMPUTE": "cpu",
+        "FINETUNE_TERMINATION_LOG": str(folder / "result.json"),
+    }
 
 
 def _prepared_order(model: Path, work: Path, folder: Path, *, packing: bool) -> str:
@@ -78,7 +98,7 @@ def _prepared_order(model: Path, work: Path, folder: Path, *, packing: bool) -> 
     dataset = Location(volume=str(work), path="train.jsonl", manifest_field="spec.dataset")
     prepare = {"dataset": dataset, "validation_fraction": "0", "method": "lora"}
     prepare_training.run(PrepareTrainingOrder.model_validate(fields | prepare), Reporter(sys.stderr))
-    return TrainOrder.model_validate(fields).to_json()
+    return TrainOrder.model_validate(fields | {"gpus": 1, "guard": GUARD}).to_json()
 
 
 def _precision(model: Path, work: Path) -> str:

@@ -16,6 +16,7 @@ from finetune_trainer.stopping import STOP
 from finetune_trainer.train.guard import gpus
 from finetune_trainer.train.guard.callback import GuardTraining
 from finetune_trainer.train.guard.watch import Watch
+from finetune_trainer.train.portions import Portions
 
 LOADING_SECONDS = 40.0
 """In which the GPU idles, before it is trained on."""
@@ -33,40 +34,58 @@ class Day:
         """What was said when the guard ended the attempt after some work."""
         self.given_up: str | None = None
         """The same, before any work was done."""
+        self.chosen: list[Portions] = []
+        """Smaller portions that the guard chose."""
         self._batch_seconds = batch_seconds
         self._began = 0.0
-        self._callback = GuardTraining(
-            self.watch,
-            guard,
-            Reporter(StringIO(), clock=self.time.clock),
-            settle=lambda: None,
-            smaller=lambda: None,
-            what_is_kept=lambda: "nothing had been learnt yet",
-            clock=self.time.clock,
-            sleep=self.time.rest,
-        )
+        self._guard = guard
+        self._state = TrainerState(max_steps=STEPS)
 
-    def run(self, hours: float, *, micro_batches_a_step: int = 4) -> Day:
-        arguments, control = TrainingArguments(output_dir="/tmp", use_cpu=True), TrainerControl()
-        state = TrainerState(max_steps=STEPS)
-        self.time.rest(LOADING_SECONDS)
-        self._began = self.now
+    def run(self, hours: float, *, micro_batch_size: int = 1, micro_batches_a_step: int = 4) -> Day:
+        """`micro_batch_size`: rows that may be shared out to more and shorter micro-batches."""
+        portions: Portions | None = Portions(micro_batch_size=micro_batch_size, accumulation=micro_batches_a_step)
+        end = LOADING_SECONDS + hours * 3600
         try:
-            self._callback.on_train_begin(arguments, state, control)
-            while self.now < self._began + hours * 3600 and not (control.should_training_stop or STOP.requested):
-                self._callback.on_step_begin(arguments, state, control)
-                for _ in range(micro_batches_a_step - 1):
-                    self.time.work(self._batch_seconds)
-                    self._callback.on_substep_end(arguments, state, control)
-                self.time.work(self._batch_seconds)
-                state.global_step += 1
-                self._callback.on_step_end(arguments, state, control)
-            self._callback.on_train_end(arguments, state, control)
+            while portions is not None and self.now < end and not STOP.requested:
+                portions = self._train(
+                    portions, self._batch_seconds * portions.micro_batch_size / micro_batch_size, end
+                )
         except Overheated as overheated:
             self.paused = overheated.message
         except InfrastructureError as failure:
             self.given_up = failure.message
         return self
+
+    def _train(self, portions: Portions, batch_seconds: float, end: float) -> Portions | None:
+        """Loads the model and trains; returns the portions to go on with."""
+        callback = self._callback(portions)
+        arguments, control, state = TrainingArguments(output_dir="/tmp", use_cpu=True), TrainerControl(), self._state
+        self.time.rest(LOADING_SECONDS)
+        self._began = self._began or self.now
+        callback.on_train_begin(arguments, state, control)
+        while self.now < end and not (control.should_training_stop or STOP.requested):
+            callback.on_step_begin(arguments, state, control)
+            for _ in range(portions.accumulation - 1):
+                self.time.work(batch_seconds)
+                callback.on_substep_end(arguments, state, control)
+            self.time.work(batch_seconds)
+            state.global_step += 1
+            callback.on_step_end(arguments, state, control)
+        callback.on_train_end(arguments, state, control)
+        return callback.chosen
+
+    def _callback(self, portions: Portions) -> GuardTraining:
+        return GuardTraining(
+            self.watch,
+            self._guard,
+            Reporter(StringIO(), clock=self.time.clock),
+            settle=lambda: None,
+            portions=portions,
+            remember=self.chosen.append,
+            what_is_kept=lambda: "nothing had been learnt yet",
+            clock=self.time.clock,
+            sleep=self.time.rest,
+        )
 
     @property
     def now(self) -> float:

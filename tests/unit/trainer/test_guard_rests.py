@@ -18,6 +18,7 @@ from finetune_trainer.train.guard import gpus
 from finetune_trainer.train.guard.callback import GuardTraining
 from finetune_trainer.train.guard.gpus import Gpu
 from finetune_trainer.train.guard.watch import Watch
+from finetune_trainer.train.portions import Portions
 
 GUARD = Guard(max_temperature_celsius=70)
 pytestmark = pytest.mark.usefixtures("stop_request")
@@ -62,7 +63,8 @@ class Rank(threading.Thread):
             GUARD,
             Reporter(StringIO()),
             settle=lambda: None,
-            smaller=lambda: None,
+            portions=Portions(micro_batch_size=1, accumulation=1),
+            remember=lambda smaller: None,
             what_is_kept=lambda: "",
             agree=meeting.agree,
         )

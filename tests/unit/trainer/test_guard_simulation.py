@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +9,7 @@ from guarded_day import Day
 from scripted_nvml import ScriptedNvml
 
 from finetune_api.guard import Guard, GuardAction
+from finetune_trainer.train.guard.power import filled_by_whole
 
 GRACE_SECONDS = 5.0
 LEAST_THROUGHPUT = 0.9
@@ -39,14 +39,8 @@ class Card:
 
 
 def whole_batches(duty: float, batch_seconds: float) -> float:
-    """The highest duty with which no 30 s hold more work than `duty` of them, in micro-batches that are never cut.
-
-    So many whole ones fit, and of one more the part that is left; they repeat after 30 s less that part.
-    """
-    window = 30.0
-    whole = math.floor(duty * window / batch_seconds + 1e-9)
-    part = duty * window - whole * batch_seconds
-    return whole * batch_seconds / (window - part)
+    """The highest duty with which no 30 s hold more work than `duty` of them, in micro-batches that are never cut."""
+    return duty * filled_by_whole(duty, batch_seconds)
 
 
 @pytest.mark.parametrize("tau", [20, 60, 300])
@@ -68,6 +62,35 @@ def test_the_mean_power_is_held_with_little_time_lost(nvml: ScriptedNvml, batch_
     day = Day(nvml, [card.script], Guard(max_power_watts=watts), batch_seconds=batch_seconds).run(2)
     assert day.seen[0].highest_mean_watts <= watts
     assert day.duty >= LEAST_THROUGHPUT * whole_batches(card.duty_at_watts(watts), batch_seconds)
+
+
+def test_under_a_low_limit_long_micro_batches_are_halved_and_three_quarters_become_nine_tenths(
+    nvml: ScriptedNvml,
+) -> None:
+    """Of the work that the limit allows; the time to load the model again counts."""
+    card, guard = Card(), Guard(max_power_watts=150)
+    allowed = card.duty_at_watts(150)
+    fixed = Day(nvml, [card.script], guard, batch_seconds=3).run(2)
+    assert fixed.duty < 0.78 * allowed
+    day = Day(nvml, [card.script], guard, batch_seconds=3).run(8, micro_batch_size=8)
+    assert [portions.micro_batch_size for portions in day.chosen] == [4]
+    assert day.seen[0].highest_mean_watts <= 150
+    assert day.duty >= 0.88 * allowed
+
+
+@pytest.mark.parametrize(("watts", "batch_seconds"), [(150, 1), (250, 3), (350, 3)])
+def test_micro_batches_that_use_what_the_limit_allows_stay_as_they_are(
+    nvml: ScriptedNvml, watts: int, batch_seconds: float
+) -> None:
+    day = Day(nvml, [Card().script], Guard(max_power_watts=watts), batch_seconds=batch_seconds)
+    assert day.run(1, micro_batch_size=8).chosen == []
+
+
+def test_before_the_training_pauses_it_goes_on_with_smaller_micro_batches(nvml: ScriptedNvml) -> None:
+    guard = Guard(max_temperature_celsius=70)
+    day = Day(nvml, [Card().script, "at 1800 gpu 0 resistance=0.85"], guard, batch_seconds=1).run(2, micro_batch_size=4)
+    assert [portions.micro_batch_size for portions in day.chosen] == [2, 1]
+    assert day.paused is not None and "works less than 10% of the time" in day.paused
 
 
 def test_a_day_with_a_warm_afternoon_and_a_cold_night(nvml: ScriptedNvml) -> None:

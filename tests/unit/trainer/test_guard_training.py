@@ -76,10 +76,10 @@ def start_card(monkeypatch: pytest.MonkeyPatch, nvml: ScriptedNvml) -> StartCard
     return start
 
 
-def train(workplace: Workplace, guard: Guard | None, **training: int) -> TrainResult:
-    settings = SMALL_BATCHES | training
-    prepare_training.run(workplace.prepare_order(training=settings), workplace.reporter)
-    return step.run(workplace.train_order(training=settings, gpus=1, guard=guard), workplace.reporter)
+def train(workplace: Workplace, guard: Guard | None, dropout: str = "0.05", **training: int) -> TrainResult:
+    settings: dict[str, Any] = {"training": SMALL_BATCHES | training, "lora": {"dropout": dropout}}
+    prepare_training.run(workplace.prepare_order(**settings), workplace.reporter)
+    return step.run(workplace.train_order(**settings, gpus=1, guard=guard), workplace.reporter)
 
 
 def test_a_training_within_its_limits_tells_energy_and_never_rests(workplace: Workplace, nvml: ScriptedNvml) -> None:
@@ -159,17 +159,35 @@ def test_with_the_action_pause_a_hot_gpu_ends_the_attempt_with_a_checkpoint(
     assert summary.failed_attempts_energy_kwh is None
 
 
-def test_where_resting_is_not_enough_the_next_attempt_takes_smaller_micro_batches(
+def test_where_resting_is_not_enough_smaller_micro_batches_are_taken_and_then_it_pauses(
     workplace: Workplace, start_card: StartCard
 ) -> None:
     """At 55 °C around it, it may work a fourteenth of the time."""
     start_card(CARD.replace("ambient=25", "ambient=55"))
-    with pytest.raises(Overheated, match=r"less than 10% of the time, for 120 s now.*the next attempt takes 1 at once"):
-        train(workplace, HOT)
+    with pytest.raises(Overheated, match=r"less than 10% of the time, for 120 s now; the checkpoint of step"):
+        train(workplace, HOT, epochs=8)
+    assert any("the training goes on with 1 at once" in problem for problem in workplace.problems)
+    (begun_again,) = [stage for stage in stages(workplace) if stage.startswith("training on from step")]
+    assert 0 < int(begun_again.split()[-1]) < checkpoints(workplace)[-1]
     order = workplace.train_order(training=SMALL_BATCHES)
     prepared = step._find_prepared(workplace.directory)
     portions = portions_for(order.training, prepared.plan, workplace.directory / "checkpoints")
     assert (portions.micro_batch_size, portions.accumulation) == (1, 8)
+
+
+def test_smaller_micro_batches_within_the_attempt_take_the_same_steps(
+    make_workplace: MakeWorkplace, start_card: StartCard
+) -> None:
+    """Within 120 W two micro-batches of 2 s are held in 30 s, where the mean alone would allow nearly three."""
+    start_card(CARD)
+    free, held = make_workplace("free"), make_workplace("held")
+    train(free, None, dropout="0")
+    start_card(CARD)
+    train(held, Guard(max_power_watts=120), dropout="0")
+    (problem,) = held.problems
+    assert problem == "micro-batches are too long to use what the limit allows: the training goes on with 1 at once"
+    assert [stage for stage in stages(held) if stage.startswith("training on from step")]
+    assert losses(held) == pytest.approx(losses(free), abs=1e-5)
 
 
 def killed_once_something_was_written(workplace: Workplace, script: Path) -> float:

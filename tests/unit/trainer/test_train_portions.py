@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from finetune_api.finetunejob import Training
 from finetune_api.planning import TrainingPlan
 from finetune_trainer.failures import UserError
-from finetune_trainer.train.portions import Portions, next_smaller, portions_for, remember, remember_smaller
+from finetune_trainer.train.portions import Portions, halved, next_smaller, portions_for, remember
 
 
 def portions(micro: int, accumulation: int, checkpointing: bool = False, pack_length: int | None = None) -> Portions:
@@ -109,10 +109,15 @@ def test_a_file_that_cannot_be_read_costs_an_attempt_not_the_training(tmp_path: 
     assert portions_for(TRAINING, plan(), tmp_path) == portions(8, 1)
 
 
-def test_on_request_only_the_micro_batch_gets_smaller(tmp_path: Path) -> None:
-    assert remember_smaller(portions(8, 1), tmp_path) == 4
-    assert portions_for(TRAINING, plan(), tmp_path) == portions(4, 2)
-    assert remember_smaller(portions(1, 8), tmp_path) is None
+@given(some_portions)
+def test_on_request_only_the_micro_batch_gets_smaller(start: Portions) -> None:
+    smaller = halved(start)
+    if smaller is None:
+        assert start.micro_batch_size == 1
+    else:
+        assert smaller.micro_batch_size <= start.micro_batch_size / 2
+        assert start.within(smaller) == smaller
+        assert smaller.rows_per_step == start.rows_per_step
 
 
 def test_several_processes_share_a_step_evenly(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from finetune_trainer.train.early_stopping import best_step
 from finetune_trainer.train.ledger import Ledger
 from finetune_trainer.train.loss_watch import StepLoss, Verdict
 from finetune_trainer.train.memory import learning_fits, loading_fits, loading_remedies, release_memory
+from finetune_trainer.train.portions import Portions
 from finetune_trainer.train.setup import Setup, set_up
 from finetune_trainer.train.validation import Validation
 
@@ -63,16 +64,21 @@ class Divergence:
 
 
 def learn(assignment: Assignment, ledger: Ledger, reporter: Reporter) -> Learnt:
-    """Trains from the last complete checkpoint, or from the start, to the last step."""
+    """Trains from the last complete checkpoint, or from the start, to the last step. Begins again from a checkpoint
+    where the guard chose smaller portions, or where the training diverged."""
     progress = ReportProgress(reporter, ledger)
     while True:
         outcome = _go_on(assignment, progress, reporter)
-        if isinstance(outcome, Learnt):
-            return outcome
-        _roll_back(outcome, assignment, reporter)
+        match outcome:
+            case Learnt():
+                return outcome
+            case Portions():
+                assignment = replace(assignment, portions=outcome)
+            case Divergence():
+                _roll_back(outcome, assignment, reporter)
 
 
-def _go_on(assignment: Assignment, progress: ReportProgress, reporter: Reporter) -> Learnt | Divergence:
+def _go_on(assignment: Assignment, progress: ReportProgress, reporter: Reporter) -> Learnt | Portions | Divergence:
     checkpoints, device = assignment.checkpoints, assignment.device
     quantization = assignment.prepared.plan.quantization
     last = checkpoints.last()
@@ -84,7 +90,9 @@ def _go_on(assignment: Assignment, progress: ReportProgress, reporter: Reporter)
         return _train(setup, last, assignment, reporter)
 
 
-def _train(setup: Setup, last: Checkpoint | None, assignment: Assignment, reporter: Reporter) -> Learnt | Divergence:
+def _train(
+    setup: Setup, last: Checkpoint | None, assignment: Assignment, reporter: Reporter
+) -> Learnt | Portions | Divergence:
     trainer, validation = setup.trainer, setup.validation
     course = Course() if last is None else last.course
     if last is not None:
@@ -98,6 +106,8 @@ def _train(setup: Setup, last: Checkpoint | None, assignment: Assignment, report
         _take_steps(trainer, last, reporter)
         if setup.watch.has_diverged:
             return _divergence(setup.watch, course)
+        if setup.guard is not None and setup.guard.chosen is not None:
+            return setup.guard.chosen
         _raise_if_stopped_early(trainer, validation)
     best = _take_best(trainer, validation, assignment.checkpoints) if validation.decides else None
     _check_adapter(trainer.model)

@@ -74,8 +74,8 @@ def portions_for(training: Training, plan: TrainingPlan, folder: Path, ranks: in
 def next_smaller(portions: Portions, longest: int) -> Portions | None:
     """What to try after these did not fit; None when nothing is left. `longest` is the longest example in tokens:
     a packed row gets no shorter than that, so that nothing is cut that the plan did not cut."""
-    if portions.micro_batch_size > 1:
-        return _with_micro_batch(portions, portions.micro_batch_size // 2)
+    if (smaller := halved(portions)) is not None:
+        return smaller
     if not portions.activation_checkpointing:
         return portions.model_copy(update={"activation_checkpointing": True})
     if portions.pack_length is not None and portions.pack_length // 2 >= longest:
@@ -91,13 +91,9 @@ def remember(portions: Portions, folder: Path) -> None:
     write_durably(folder / FIT_FILE, portions.model_dump_json(by_alias=True) + "\n")
 
 
-def remember_smaller(portions: Portions, folder: Path) -> int | None:
-    """Has the next attempts take half as many rows at once; None when it is one already."""
-    if portions.micro_batch_size == 1:
-        return None
-    smaller = _with_micro_batch(portions, portions.micro_batch_size // 2)
-    remember(smaller, folder)
-    return smaller.micro_batch_size
+def halved(portions: Portions) -> Portions | None:
+    """The same steps with half as many rows at once; None when it is one already."""
+    return None if portions.micro_batch_size == 1 else _with_micro_batch(portions, portions.micro_batch_size // 2)
 
 
 def _with_micro_batch(portions: Portions, limit: int) -> Portions:

@@ -31,7 +31,7 @@ from finetune_trainer.train.examples import read_material
 from finetune_trainer.train.guard.callback import GuardTraining
 from finetune_trainer.train.model import load_base_model
 from finetune_trainer.train.optimizer import lora_plus_optimizer
-from finetune_trainer.train.portions import remember_smaller
+from finetune_trainer.train.portions import remember
 from finetune_trainer.train.sharding import sharded_with_adapter
 from finetune_trainer.train.tracking.callback import TrackCurves
 from finetune_trainer.train.validation import Validation
@@ -44,6 +44,8 @@ class Setup:
     trainer: CompletionTrainer
     watch: WatchLoss
     validation: Validation
+    guard: GuardTraining | None
+    """None where nothing is limited."""
 
 
 def set_up(assignment: Assignment, last: Checkpoint | None, progress: ReportProgress, reporter: Reporter) -> Setup:
@@ -52,11 +54,12 @@ def set_up(assignment: Assignment, last: Checkpoint | None, progress: ReportProg
     trainer = _make_trainer(assignment, course, reporter)
     validation = Validation(trainer, assignment, _rule(assignment.order, trainer), reporter)
     watch = WatchLoss(course.rollbacks, reporter)
+    guard = _guard(assignment, reporter)
     for callback in (
         progress,
         SkipNonFiniteSteps(trainer),
         watch,
-        *_guard(assignment, reporter),
+        *(() if guard is None else (guard,)),
         StopWithCheckpoint(checkpoints),
         LookAfterCheckpoints(trainer, checkpoints, validation, watch),
         TrackCurves(assignment.curves),
@@ -64,25 +67,24 @@ def set_up(assignment: Assignment, last: Checkpoint | None, progress: ReportProg
         trainer.add_callback(callback)
     # It prints Python dictionaries to stdout, where our events go.
     trainer.remove_callback(PrinterCallback)
-    return Setup(trainer, watch, validation)
+    return Setup(trainer, watch, validation, guard)
 
 
-def _guard(assignment: Assignment, reporter: Reporter) -> list[GuardTraining]:
-    """Empty where nothing is limited. Where this process watches no GPU, it still rests with those that do."""
+def _guard(assignment: Assignment, reporter: Reporter) -> GuardTraining | None:
+    """None where nothing is limited. Where this process watches no GPU, it still rests with those that do."""
     guard, checkpoints = assignment.order.guard, assignment.checkpoints
     if guard is None:
-        return []
-    return [
-        GuardTraining(
-            assignment.watch,
-            guard,
-            reporter,
-            settle=assignment.device.settle,
-            agree=assignment.team.largest,
-            smaller=lambda: remember_smaller(assignment.portions, checkpoints.folder),
-            what_is_kept=checkpoints.what_is_kept,
-        )
-    ]
+        return None
+    return GuardTraining(
+        assignment.watch,
+        guard,
+        reporter,
+        settle=assignment.device.settle,
+        agree=assignment.team.largest,
+        portions=assignment.portions,
+        remember=lambda smaller: remember(smaller, checkpoints.folder),
+        what_is_kept=checkpoints.what_is_kept,
+    )
 
 
 def _make_trainer(assignment: Assignment, course: Course, reporter: Reporter) -> CompletionTrainer:

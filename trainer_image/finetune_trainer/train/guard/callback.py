@@ -1,4 +1,4 @@
-"""Rests between micro-batches, and ends the training with a checkpoint where that is not enough."""
+"""Rests between micro-batches; has smaller ones taken, or ends the training, where that is not enough."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import STOP
 from finetune_trainer.train.guard.controller import Leaving
 from finetune_trainer.train.guard.watch import Watch
+from finetune_trainer.train.portions import Portions, halved
 
 SLICE_SECONDS = 5.0
 """After so long a rest it is worked out anew how long it has to be."""
@@ -37,8 +38,8 @@ def alone(value: float) -> float:
 class GuardTraining(TrainerCallback):  # type: ignore[misc]
     """The guard in a training. Comes before the callback that looks for a stop, so that a stop in a rest counts.
 
-    `settle` waits until the device has done all it was given; `smaller` has the next attempt take smaller micro-batches
-    and returns their size, or None; `what_is_kept` says where the next attempt goes on.
+    `settle` waits until the device has done all it was given; `portions` is how steps are cut up now; `remember` has
+    the next attempts take smaller ones; `what_is_kept` says where the next attempt goes on.
     """
 
     def __init__(
@@ -48,23 +49,27 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
         reporter: Reporter,
         *,
         settle: Callable[[], None],
-        smaller: Callable[[], int | None],
+        portions: Portions,
+        remember: Callable[[Portions], None],
         what_is_kept: Callable[[], str],
         agree: Agree = alone,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._watch = watch
-        self._guard = guard
         self._reporter = reporter
         self._settle = settle
-        self._smaller = smaller
+        self._portions = portions
+        self._smaller = halved(portions) if guard.action is GuardAction.THROTTLE else None
+        self._remember = remember
         self._what_is_kept = what_is_kept
         self._agree = agree
         self._clock = clock
         self._sleep = sleep
         self._leaving: Leaving | None = None
-        self._has_worked = False
+        self._is_coarse = False
+        self.chosen: Portions | None = None
+        """What the training is to go on with, from the checkpoint that it was ended with."""
         self._said: set[str] = set()
 
     def on_train_begin(
@@ -87,9 +92,10 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        self._has_worked = True
+        self._watch.has_worked = True
         self._between(state, step_is_open=False)
-        if self._leaving is not None and state.global_step < state.max_steps:
+        self._is_coarse = self._smaller is not None and bool(self._agree(float(self._watch.is_coarse)))
+        if self._is_ending and state.global_step < state.max_steps:
             control.should_save = True
             control.should_training_stop = True
         return control
@@ -107,8 +113,23 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """The checkpoint is saved by now."""
-        if self._leaving is not None and state.global_step < state.max_steps and not STOP.requested:
+        if not self._is_ending or state.global_step >= state.max_steps or self._agree(float(STOP.requested)):
+            return
+        if self._smaller is not None:
+            self._take(self._smaller)
+        elif self._leaving is not None:
             self._leave(self._leaving, f"; the checkpoint of step {state.global_step} is saved")
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._leaving is not None or self._is_coarse
+
+    def _take(self, smaller: Portions) -> None:
+        why = "micro-batches are too long to use what the limit allows" if self._leaving is None else self._leaving.why
+        self._reporter.problem(f"{why}: the training goes on with {smaller.micro_batch_size} at once")
+        self._remember(smaller)
+        self._watch.takes_smaller(smaller.micro_batch_size / self._portions.micro_batch_size)
+        self.chosen = smaller
 
     def _between(self, state: TrainerState, *, step_is_open: bool = True) -> None:
         self._settle()
@@ -155,13 +176,15 @@ class GuardTraining(TrainerCallback):  # type: ignore[misc]
 
     def _leave(self, leaving: Leaving, what_is_kept: str) -> None:
         self._watch.is_paused = True
-        smaller = self._smaller() if self._guard.action is GuardAction.THROTTLE else None
-        next_time = "" if smaller is None else f"; the next attempt takes {smaller} at once"
+        next_time = ""
+        if self._smaller is not None:
+            self._remember(self._smaller)
+            next_time = f"; the next attempt takes {self._smaller.micro_batch_size} at once"
         message = (
             f"{leaving.why}{what_is_kept}{next_time}: see to the GPU's cooling, or raise spec.guard.maxPowerWatts or "
             "spec.guard.maxTemperatureCelsius"
         )
-        if self._has_worked:
+        if self._watch.has_worked:
             raise Overheated(message)
         # Not a pause, but a failure: otherwise a limit that cannot be kept would be tried for ever.
         raise InfrastructureError(Reason.OVERHEATED, message)

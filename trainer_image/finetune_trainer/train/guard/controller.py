@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,6 +81,19 @@ class Controller:
             return 0.0
         self._rested_at = now
         return needed
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether micro-batches are so long that a limit is held at the cost of much more time than it has to take."""
+        if self._guard.action is GuardAction.PAUSE or len(self._batches) < _BATCHES:
+            return False
+        usual = statistics.median(self._batches)
+        return any(limits.is_coarse(usual) for limits in self._limits.values())
+
+    def takes_smaller(self, share: float) -> None:
+        """Micro-batches have so much of their rows from here on: what these need is judged anew."""
+        self._batches = deque((seconds * share for seconds in self._batches), maxlen=_BATCHES)
+        self._ended = self._strained_since = self.leaving = None
 
     def state(self, now: float) -> GuardState | None:
         if self.leaving is not None:

@@ -37,6 +37,10 @@ class GpuLimits:
             return "it does not tell its temperature"
         return None
 
+    def is_coarse(self, batch_seconds: float) -> bool:
+        """Whether shorter micro-batches would use more of what the limit on power allows."""
+        return self.blind is None and self._power is not None and self._power.is_coarse(batch_seconds)
+
     def rest_needed(self, batch_seconds: float) -> float:
         """Seconds until the next micro-batch may begin; 0 while the GPU does not answer, since nothing is known."""
         if self.blind is not None:

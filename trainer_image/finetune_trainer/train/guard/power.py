@@ -14,6 +14,18 @@ _MARGIN = 0.015
 _CREDIT_SECONDS = 1.0
 _FORGET_SECONDS = 600.0
 _TOLERANCE_SECONDS = 0.01
+LEAST_FILLED = 0.9
+"""Share of the work that a limit allows, which whole micro-batches should at least be able to do."""
+
+
+def filled_by_whole(duty: float, batch_seconds: float) -> float:
+    """Share of the work that a limit allows, when micro-batches are never cut: of a window, so many whole ones fit, and
+    of one more the part that is left; they repeat after the window less that part. `duty`: share of the time that the
+    mean alone allows."""
+    allowed = duty * WINDOW_SECONDS
+    whole = math.floor(allowed / batch_seconds + 1e-9)
+    part = allowed - whole * batch_seconds
+    return whole * batch_seconds / (WINDOW_SECONDS - part) / duty
 
 
 class EnergyHistory:
@@ -108,6 +120,17 @@ class PowerLimit:
             # Even at rest it draws too much, or rests were too short to tell.
             return WINDOW_SECONDS
         return max(self._debt / spare, self._until_window_fits(batch_seconds), 0.0)
+
+    def is_coarse(self, batch_seconds: float) -> bool:
+        """Whether so long micro-batches leave much of what the limit allows undone, and half as long ones less."""
+        idle = self._idle.value
+        spare, drawn = self._allowed - self._short / WINDOW_SECONDS - idle, self._busy.value - idle
+        if self.mean_watts is None or not 0 < spare < drawn:
+            return False
+        filled, filled_by_halves = (
+            filled_by_whole(spare / drawn, seconds) for seconds in (batch_seconds, batch_seconds / 2)
+        )
+        return filled < LEAST_FILLED and filled < filled_by_halves
 
     def _until_window_fits(self, batch_seconds: float) -> float:
         low, high = 0.0, WINDOW_SECONDS

@@ -48,6 +48,8 @@ class Watch:
         self.rested_before = 0.0
         """By earlier attempts."""
         self.is_paused = False
+        self.has_worked = False
+        """Whether a step was finished in this attempt."""
         self.look()
 
     @property
@@ -109,6 +111,20 @@ class Watch:
     def leaving(self) -> Leaving | None:
         """Whether, and why, resting is not enough."""
         return None if self._controller is None else self._controller.leaving
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether shorter micro-batches would lose less time."""
+        if self._controller is None:
+            return False
+        with self._lock:
+            return self._controller.is_coarse
+
+    def takes_smaller(self, share: float) -> None:
+        """The next micro-batch has so much of the last one's rows."""
+        if self._controller is not None:
+            with self._lock:
+                self._controller.takes_smaller(share)
 
     @property
     def blind(self) -> dict[str, str]:
