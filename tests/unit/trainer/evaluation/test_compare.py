@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from finetune_api.comparison import Cost, Gate, GateName
 from finetune_api.conditions import Reason
 from finetune_api.evaluation import Decoding
 from finetune_api.orders import EvaluateOrder
+from finetune_api.report_parcel import report_digest, unpack
 from finetune_api.results import CompareResult
 from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer import compare, evaluate
@@ -70,10 +72,22 @@ def test_all_files_of_the_report_are_there(two_evaluations: Desk) -> None:
     compared(two_evaluations)
     folder = two_evaluations.root / "comparison" / "compare"
     written = {path.name for path in folder.iterdir()}
-    assert written == {"report.html", "report.json", "report.md", "result.json", "manifest.json", "COMPLETE"}
+    report = {"report.html", "report.json", "report.md", "report.short.html.gz"}
+    assert written == report | {"result.json", "manifest.json", "COMPLETE"}
     figures = json.loads((folder / "report.json").read_text())
     assert figures["candidate"]["content"]["adapter"] and figures["baseline"]["content"]["adapter"] is None
     assert {task["name"] for task in figures["tasks"]} == {"eps", "mood"}
+
+
+def test_the_log_tells_the_report_each_time_that_the_step_is_run(two_evaluations: Desk) -> None:
+    for _ in range(2):
+        result = compared(two_evaluations)
+        report = unpack(two_evaluations.events.getvalue())
+        assert report is not None and report_digest(report) == result.report_digest
+        page = (two_evaluations.root / "comparison" / "compare" / "report.html").read_text()
+        assert gzip.decompress(report).decode() == page
+        two_evaluations.events.seek(0)
+        two_evaluations.events.truncate()
 
 
 def test_a_comparison_is_made_once(two_evaluations: Desk) -> None:
