@@ -68,6 +68,8 @@ class PrepareEvaluationResult(WireModel):
     minimum_detectable_effect: str | None = None
     suite_digest: str | None = None
     """What the suite contains, with as many examples as are asked."""
+    contaminated: Annotated[int, Field(ge=0)] = 0
+    """Examples of the suite that a model has learnt from, as far as its training left hashes of what it learnt."""
     evaluated: EvaluateResult | None = None
     """The evaluation's result, when the volume already holds it."""
 

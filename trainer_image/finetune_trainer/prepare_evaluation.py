@@ -5,7 +5,7 @@ Loads no weights and no torch: a pod without GPU answers within seconds, and the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from finetune_api.comparison import Gate
@@ -14,6 +14,7 @@ from finetune_api.group import Step
 from finetune_api.orders import PrepareEvaluationOrder
 from finetune_api.results import EvaluateResult, ModelDigest, PrepareEvaluationResult
 from finetune_trainer.artifacts import find_complete
+from finetune_trainer.dataset.quality.contamination import count_learnt
 from finetune_trainer.evaluation.content import content_of
 from finetune_trainer.evaluation.questions import context_length, encode_questions, load_questions
 from finetune_trainer.evaluation.subject import KnownBases, Subject, find_subject
@@ -30,14 +31,27 @@ def run(order: PrepareEvaluationOrder, reporter: Reporter) -> PrepareEvaluationR
     suite = load_questions(order.suite)
     _check_gate(order.gate, suite)
     bases = KnownBases(reporter)
-    digests = tuple(_digest(order, find_subject(model, bases), suite) for model in order.models)
+    subjects = [find_subject(model, bases) for model in order.models]
+    digests = tuple(_digest(order, subject, suite) for subject in subjects)
     _check_expected(order.expected_digest, digests)
+    learnt = {subject.name: count_learnt(subject.adapter, suite) for subject in subjects}
+    _tell_contaminated(learnt, suite, reporter)
     return PrepareEvaluationResult(
         digests=digests,
         minimum_detectable_effect=f"{weakest_task_effect(suite):.4f}",
         suite_digest=suite_digest(suite),
+        contaminated=max(learnt.values()),
         evaluated=_find_evaluated(order, digests),
     )
+
+
+def _tell_contaminated(learnt: Mapping[str, int], suite: LoadedSuite, reporter: Reporter) -> None:
+    for name, count in learnt.items():
+        if count:
+            reporter.note(
+                f"spec.suite: {name} has learnt from {count} examples of the suite {suite.suite.name}: their scores "
+                "prove nothing. Take another suite, or train anew with spec.evaluation.suite set to this one"
+            )
 
 
 def _check_gate(gate: Gate | None, suite: LoadedSuite) -> None:
