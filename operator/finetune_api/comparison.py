@@ -301,6 +301,8 @@ class CandidateStatus(ApiModel):
     """The difference of the suite's weighted mean: the one primary test."""
     tasks: Annotated[tuple[TaskEffect, ...], Field(max_length=12, json_schema_extra=list_map("name"))] = ()
     """The difference by task."""
+    contaminated: Count = 0
+    """Examples of the suite that stand in what it has learnt from: the scores of these prove nothing."""
     perplexity: PerplexityEffect | None = None
     """The guardrail on held-out text."""
     gates: Annotated[tuple[GateOutcome, ...], Field(max_length=16)] = ()

@@ -186,6 +186,8 @@ class CompareOrder(OrderBase):
     suite: SuiteLocation
     baseline: EvaluationLocation
     candidate: EvaluationLocation
+    contaminated: Annotated[int, Field(ge=0)] = 0
+    """Examples of the suite that the candidate has learnt from, as far as that is known."""
     training: Location | None = None
     """Folder of the run that trained the candidate, where it is known: the report shows its curves and its dataset."""
     rivals: Annotated[tuple[EvaluationLocation, ...], Field(max_length=7)] = ()

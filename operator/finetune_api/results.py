@@ -60,6 +60,8 @@ class ModelDigest(WireModel):
 
     name: str
     digest: str
+    contaminated: Annotated[int, Field(ge=0)] = 0
+    """Examples of the suite that it has learnt from, as far as its training left hashes of what it learnt."""
 
 
 class PrepareEvaluationResult(WireModel):

@@ -73,6 +73,7 @@ def _compare(order: CompareOrder) -> Findings:
         result=_judge(baseline, candidate, rivals, suite, order.gate),
         cost=order.cost,
         earlier_looks=order.earlier_looks,
+        contaminated=order.contaminated,
         losses=training.losses,
         dataset=training.dataset,
     )

@@ -14,6 +14,7 @@ from finetune_api.group import Step
 from finetune_api.orders import ModelLocation, PrepareEvaluationOrder
 from finetune_api.results import EvaluateResult, ModelDigest, PrepareEvaluationResult
 from finetune_trainer.artifacts import find_complete
+from finetune_trainer.dataset.quality.contamination import count_learnt
 from finetune_trainer.evaluation.choices import encode_asked
 from finetune_trainer.evaluation.content import content_of
 from finetune_trainer.evaluation.questions import as_put, context_length, load_questions
@@ -31,14 +32,27 @@ def run(order: PrepareEvaluationOrder, reporter: Reporter) -> PrepareEvaluationR
     suite = load_questions(order.suite)
     _check_gate(order.gate, suite)
     bases = KnownBases(reporter)
-    digests = tuple(_digest(order, model, find_subject(model, bases), suite) for model in order.models)
+    subjects = [find_subject(model, bases) for model in order.models]
+    digests = tuple(
+        _digest(order, model, subject, suite) for model, subject in zip(order.models, subjects, strict=True)
+    )
     _check_expected(order.expected_digest, digests)
+    _tell_contaminated(digests, suite, reporter)
     return PrepareEvaluationResult(
         digests=digests,
         minimum_detectable_effect=f"{weakest_task_effect(suite):.4f}",
         suite_digest=suite_digest(suite),
         evaluated=_find_evaluated(order, digests),
     )
+
+
+def _tell_contaminated(models: Sequence[ModelDigest], suite: LoadedSuite, reporter: Reporter) -> None:
+    for model in models:
+        if model.contaminated:
+            reporter.note(
+                f"spec.suite: {model.name} has learnt from {model.contaminated} examples of the suite {suite.suite.name}: their scores "
+                "prove nothing. Take another suite, or train anew with spec.evaluation.suite set to this one"
+            )
 
 
 def _check_gate(gate: Gate | None, suite: LoadedSuite) -> None:
@@ -72,7 +86,11 @@ def _digest(order: PrepareEvaluationOrder, model: ModelLocation, subject: Subjec
     put = as_put(suite, order.suite, model.shots)
     for task in suite.suite.scored_tasks:
         encode_asked(put, task, tokenizer, order.decoding, context)
-    return ModelDigest(name=subject.name, digest=content_of(subject, tokenizer, suite, order.decoding, put).digest)
+    return ModelDigest(
+        name=subject.name,
+        digest=content_of(subject, tokenizer, suite, order.decoding, put).digest,
+        contaminated=count_learnt(subject.adapter, suite),
+    )
 
 
 def _check_expected(expected: str | None, digests: Sequence[ModelDigest]) -> None:

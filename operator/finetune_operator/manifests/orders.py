@@ -198,6 +198,7 @@ def compare(
         suite=suite_location(spec.suite, "spec.suite"),
         baseline=_evaluation(BASE, baseline),
         candidate=_evaluation(candidate.fine_tune_job, tuned),
+        contaminated=candidate.contaminated,
         rivals=tuple(_evaluation(name, status) for name, status in rivals.items()),
         training=claim_location(training, "spec.adapter.persistentVolumeClaim") if training is not None else None,
         gate=spec.gate,

@@ -191,6 +191,7 @@ def _filled(situation: Situation, result: CompareResult) -> CandidateStatus:
         "run": pinned.run,
         "fine_tuned_model": pinned.fine_tuned_model,
         "evaluation": pinned.evaluation,
+        "contaminated": pinned.contaminated,
         "report": ClaimPath(claim_name=situation.claim, path=f"{situation.compare_folder}/{result.report_path}"),
     }
     return result.candidate.model_copy(update=identity)

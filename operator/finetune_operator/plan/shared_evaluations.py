@@ -33,15 +33,15 @@ class Side:
 def bind(situation: Situation, found: PrepareEvaluationResult) -> Situation:
     """Each side bound to the Evaluation of its content: one that is there already, or the one to be made.
     prepare answers in the order in which it was asked: baseline, then the candidates as in the spec."""
-    baseline, *tuned = (_name_for(situation, item.digest) for item in found.digests)
+    baseline, *tuned = found.digests
     fields = {
-        "baseline_evaluation": baseline,
+        "baseline_evaluation": _name_for(situation, baseline.digest),
         "minimum_detectable_effect": found.minimum_detectable_effect,
         "suite_digest": found.suite_digest,
     }
-    for name, evaluation in zip(situation.names, tuned, strict=True):
-        candidate = situation.of(name).candidate.model_copy(update={"evaluation": evaluation})
-        situation = situation.having(candidate, **fields)
+    for name, model in zip(situation.names, tuned, strict=True):
+        bound = {"evaluation": _name_for(situation, model.digest), "contaminated": model.contaminated}
+        situation = situation.having(situation.of(name).candidate.model_copy(update=bound), **fields)
     return situation
 
 

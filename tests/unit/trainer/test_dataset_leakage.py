@@ -11,7 +11,7 @@ from workplaces import TRAINING, Workplace, eps_rows
 from finetune_api.conditions import Reason
 from finetune_api.orders import PrepareTrainingOrder
 from finetune_trainer import prepare_training
-from finetune_trainer.dataset.quality.contamination import count_contaminated
+from finetune_trainer.dataset.quality.contamination import count_contaminated, count_learnt
 from finetune_trainer.dataset.quality.fingerprints import Fingerprint, Held, fingerprint
 from finetune_trainer.dataset.quality.leakage import find_leaks
 from finetune_trainer.dataset.quality.shingle_index import INDEX_FILE, BadIndexError, read_index, write_index
@@ -128,6 +128,8 @@ def test_a_suite_that_is_chosen_later_changes_nothing_and_is_checked(workplace: 
     notes = [event["message"] for event in workplace.events if event["event"] == "note"]
     assert any("3 examples of the suite finance stand in the training split" in note for note in notes)
     assert count_contaminated(workplace.directory / "prepare" / INDEX_FILE, SUITE, SIMILARITY) == 3
+    assert count_learnt(workplace.directory / "train" / "adapter", SUITE) == 3
+    assert (count_learnt(workplace.root / "train" / "adapter", SUITE), count_learnt(None, SUITE)) == (0, 0)
 
 
 def test_copies_are_left_out_before_the_split(workplace: Workplace) -> None:

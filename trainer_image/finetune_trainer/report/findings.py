@@ -43,6 +43,8 @@ class Findings:
     cost: Cost | None
     earlier_looks: int | None = None
     """Other Comparisons that had looked at this suite by then; None where nobody counted."""
+    contaminated: int = 0
+    """Examples of the suite that the candidate has learnt from, as far as that is known."""
     losses: Losses | None = None
     """Of the training, where its folder was at hand."""
     dataset: DatasetSummary | None = None

@@ -80,6 +80,11 @@ def caveats(findings: Findings) -> list[str]:
         "Whether the base model saw such texts in its pretraining is unknown.",
         earlier_looks(findings),
     ]
+    if findings.contaminated:
+        statements.append(
+            f"The candidate has learnt from {findings.contaminated} of the suite's examples: that it answers these "
+            "proves nothing."
+        )
     return statements + _differences_beside_the_adapter(findings)
 
 
