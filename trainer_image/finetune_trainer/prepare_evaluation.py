@@ -50,8 +50,9 @@ def _tell_contaminated(models: Sequence[ModelDigest], suite: LoadedSuite, report
     for model in models:
         if model.contaminated:
             reporter.note(
-                f"spec.suite: {model.name} has learnt from {model.contaminated} examples of the suite {suite.suite.name}: their scores "
-                "prove nothing. Take another suite, or train anew with spec.evaluation.suite set to this one"
+                f"spec.suite: {model.name} has learnt from {model.contaminated} examples of the suite "
+                f"{suite.suite.name}: their scores prove nothing. Take another suite, or train anew with "
+                "spec.evaluation.suite set to this one"
             )
 
 
