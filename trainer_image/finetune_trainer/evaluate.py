@@ -27,7 +27,7 @@ from finetune_trainer.evaluation.questions import (
     encode_texts,
     load_questions,
 )
-from finetune_trainer.evaluation.record import PREDICTIONS_FILE, record_of
+from finetune_trainer.evaluation.record import PREDICTIONS_FILE, InEffect, record_of
 from finetune_trainer.evaluation.scores import overall_score, task_scores
 from finetune_trainer.evaluation.subject import KnownBases, Subject, find_subject
 from finetune_trainer.failures import UserError
@@ -73,8 +73,9 @@ def run(order: EvaluateOrder, reporter: Reporter) -> EvaluateResult:
     if isinstance(found, EvaluateResult):
         return found
     examination = _prepare(order, reporter)
-    # Answers of another number format are other answers, though the evaluation is the same.
-    partial = PartialPredictions(directory, f"{order.digest} {examination.precision}")
+    # Answers of another number format or GPU are other answers, though the evaluation is the same.
+    identity = f"{order.digest} {examination.precision} {examination.device.product}"
+    partial = PartialPredictions(directory, identity)
     _ask(examination, partial, reporter)
     result = _write(examination, partial)
     partial.remove()
@@ -91,8 +92,9 @@ def _prepare(order: EvaluateOrder, reporter: Reporter) -> _Examination:
     if content.digest != order.digest:
         raise UserError(
             Reason.CONTENT_CHANGED,
-            f"model or suite changed since the evaluation was prepared: they have digest {content.digest}, expected "
-            f"{order.digest}. Restore the files, or make a new Evaluation or Comparison of the new ones",
+            "model, suite or the trainer image's libraries changed since the evaluation was prepared: they have digest "
+            f"{content.digest}, expected {order.digest}. Restore the files, or make a new Evaluation or Comparison of "
+            "the new ones",
         )
     return _Examination(order, suite, put, subject, tokenizer, content, device)
 
@@ -122,7 +124,8 @@ def _work_off(
     for batch in waiting:
         STOP.raise_if_requested(f"{done} of {examples} answers are kept")
         batch_began = time.monotonic()
-        partial.append(batch.carry_out(examiner), time.monotonic() - batch_began)
+        predictions = batch.carry_out(examiner)
+        partial.append(predictions, time.monotonic() - batch_began, examiner.attention)
         done, work_done, work_left = done + len(batch.ids), work_done + batch.work, work_left - batch.work
         seconds_left = (time.monotonic() - began) / work_done * work_left
         reporter.progress(done, examples, eta_seconds=seconds_left)
@@ -150,8 +153,7 @@ def _write(examination: _Examination, partial: PartialPredictions) -> EvaluateRe
     record = record_of(
         examination.content,
         suite,
-        examination.precision,
-        examination.device.name,
+        InEffect(examination.device.product, examination.precision, partial.attention),
         examination.window,
         order.model.shots,
     )

@@ -48,6 +48,11 @@ class Examiner:
         self._window = window
         self._remembered: dict[Tokens, Prefix] = {}
 
+    @property
+    def attention(self) -> str:
+        """The attention's kernel that the model was loaded with, as transformers names it."""
+        return str(self._model.config._attn_implementation)  # transformers has no other name for it
+
     def answer(self, prompts: Sequence[Tokens], prefix: Tokens, max_new_tokens: int) -> list[str]:
         """The model's answers as text."""
         remembered = self._remember(prefix)

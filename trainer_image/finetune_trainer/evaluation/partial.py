@@ -30,6 +30,8 @@ class FinishedBatch(_Line):
     """The predictions of one batch and the time they took."""
 
     seconds: float
+    attention: str
+    """The attention's kernel, as transformers names it."""
     predictions: tuple[ScoredPrediction, ...]
 
 
@@ -51,9 +53,14 @@ class PartialPredictions:
         """Time that all batches took, those of earlier pods included."""
         return sum(batch.seconds for batch in self._finished)
 
-    def append(self, predictions: Sequence[ScoredPrediction], seconds: float) -> None:
+    @property
+    def attention(self) -> str:
+        """What answered; the same in all batches, for model, device and libraries are."""
+        return self._finished[0].attention
+
+    def append(self, predictions: Sequence[ScoredPrediction], seconds: float, attention: str) -> None:
         """On the disk when this returns."""
-        batch = FinishedBatch(seconds=seconds, predictions=tuple(predictions))
+        batch = FinishedBatch(seconds=seconds, attention=attention, predictions=tuple(predictions))
         self._write(batch)
         self._finished.append(batch)
 
