@@ -138,7 +138,7 @@ class TextBatch:
 def batches_of(task: QuestionTask | ChoiceTask | TextTask, rows: int | None = None) -> list[Batch]:
     """A task's examples in batches of at most so many rows; without a number, as many as are usual."""
     if isinstance(task, ChoiceTask):
-        return [*choice_batches(task)]
+        return [*choice_batches(task, rows)]
     if isinstance(task, TextTask):
         return _text_batches(task, rows or ROWS)
     return _answer_batches(task, rows or ROWS)

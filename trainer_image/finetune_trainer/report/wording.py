@@ -8,6 +8,7 @@ from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer import figures
 from finetune_trainer.evaluation.finished import FinishedEvaluation
 from finetune_trainer.report.findings import Findings
+from finetune_trainer.report.noise import noise_caveats
 from finetune_trainer.statistics.results import ComparisonResult
 
 _GATES = {GateName.MIN_IMPROVEMENT: "minimum improvement", GateName.MAX_PARSE_FAILURES: "readable answers"}
@@ -72,7 +73,7 @@ def caveats(findings: Findings) -> list[str]:
         "Whether the base model saw such texts in its pretraining is unknown.",
         earlier_looks(findings),
     ]
-    return statements + _differences_beside_the_adapter(findings)
+    return statements + noise_caveats(findings) + _differences_beside_the_adapter(findings)
 
 
 def earlier_looks(findings: Findings) -> str:

@@ -45,9 +45,11 @@ def _document(findings: Findings, written: str) -> dict[str, Any]:
 
 
 def _evaluation(evaluation: FinishedEvaluation) -> dict[str, Any]:
+    noise = evaluation.result.noise
     return {
         "name": evaluation.name,
         "score": evaluation.result.score,
         "seconds": evaluation.result.seconds,
+        "noiseFloor": None if noise is None else noise.to_manifest(),
         **evaluation.record.model_dump(mode="json", by_alias=True),
     }

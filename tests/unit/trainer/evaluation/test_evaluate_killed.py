@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from evaluation_desk import Desk
 
+from finetune_api.quantization import Quantization
+from finetune_api.results import EvaluateResult
 from finetune_trainer import evaluate
 from finetune_trainer.evaluation import examination
 from finetune_trainer.evaluation.examination import Examiner
@@ -89,3 +91,17 @@ def test_a_killed_evaluation_goes_on_after_its_last_finished_batch(desk: Desk, m
     assert go_on_and_count(monkeypatch, desk) == 48 - 3 * ROWS
     assert first_progress(desk) == 3 * ROWS
     assert desk.predictions() == desk.predictions("uninterrupted")
+
+
+def test_what_was_asked_again_is_kept_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examination, "ROWS", ROWS)
+    uninterrupted = desk.evaluate("uninterrupted", quantization=Quantization.NF4)
+    killed(desk, batch=12, quantization=Quantization.NF4)
+    assert go_on_and_count(monkeypatch, desk, quantization=Quantization.NF4) == 3, "of the second task"
+    assert first_progress(desk) == 72 + 3
+    assert desk.predictions() == desk.predictions("uninterrupted")
+    assert kept_result(desk).noise == uninterrupted.noise
+
+
+def kept_result(desk: Desk) -> EvaluateResult:
+    return EvaluateResult.model_validate_json((desk.root / "run" / "evaluate" / "result.json").read_text())
