@@ -86,6 +86,18 @@ class TaskScore(ApiModel):
     """Answers that could not be read; they count as wrong."""
 
 
+class NoiseFloor(ApiModel):
+    """How many answers change when only the batch size does: a tenth of each scored task's examples is asked again in
+    smaller batches, where the number format rounds otherwise."""
+
+    examples: Count
+    """Examples that were asked again."""
+    changed_answers: Count
+    """Those whose answer was another one."""
+    changed_scores: Count
+    """Those whose answer had another score."""
+
+
 TaskScores = Annotated[tuple[TaskScore, ...], Field(max_length=16, json_schema_extra=list_map("name"))]
 
 
@@ -110,6 +122,8 @@ class EvaluationStatus(ApiModel):
     """Scores by task."""
     seconds: ReportedDecimal | None = None
     """How long the scoring took."""
+    noise: NoiseFloor | None = None
+    """How many answers change with the batch size; absent in float32 without quantization, where none does."""
     predictions: ClaimPath | None = None
     """Folder on the artifacts volume with the answers, one JSON object a line."""
     failures: Count = 0

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from finetune_api.comparison import CandidateStatus
 from finetune_api.conditions import Reason
-from finetune_api.evaluation import TaskScore
+from finetune_api.evaluation import NoiseFloor, TaskScore
 from finetune_api.fields import WireModel
 from finetune_api.finetunejob import DatasetSummary, TrainingSummary
 from finetune_api.planning import TrainingPlan
@@ -53,6 +53,8 @@ class EvaluateResult(WireModel):
     score: str
     tasks: tuple[TaskScore, ...]
     seconds: str
+    noise: NoiseFloor | None = None
+    """None where answers do not depend on the batch size."""
 
 
 class ModelDigest(WireModel):

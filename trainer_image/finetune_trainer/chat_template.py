@@ -27,6 +27,7 @@ class ChatTemplate:
     """Turns messages into the text that a model was trained on."""
 
     def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
+        self.source = source
         try:
             self._template = _environment().from_string(source)
         except TemplateError as error:

@@ -14,6 +14,7 @@ from finetune_api.report_parcel import report_digest
 from finetune_api.results import CompareResult
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
 from finetune_trainer.candidate_status import candidate_status
+from finetune_trainer.evaluation.alike import differences
 from finetune_trainer.evaluation.finished import FinishedEvaluation, read_finished
 from finetune_trainer.evaluation.questions import load_questions
 from finetune_trainer.failures import UserError
@@ -120,17 +121,16 @@ def _check_suite(evaluation: FinishedEvaluation, suite: LoadedSuite) -> None:
 
 def _check_alike(baseline: FinishedEvaluation, candidate: FinishedEvaluation) -> None:
     """The models must be all that differs."""
-    one, other = baseline.record.content, candidate.record.content
-    for what, left, right in (
-        ("decoding", one.decoding.to_manifest(), other.decoding.to_manifest()),
-        ("version of the scorers", one.scoring, other.scoring),
-    ):
-        if left != right:
-            raise UserError(
-                Reason.CONTENT_CHANGED,
-                f"the two evaluations differ in {what}: {left} for {baseline.name}, {right} for {candidate.name}. "
-                "Make a new Comparison, so that both are made alike",
-            )
+    found = differences(baseline.record, candidate.record)
+    if found:
+        named = "; ".join(
+            f"{each.what}: {each.one} for {baseline.name} against {each.other} for {candidate.name}" for each in found
+        )
+        remedies = ". ".join(dict.fromkeys(each.remedy for each in found))
+        raise UserError(
+            Reason.CONTENT_CHANGED,
+            f"the two evaluations were made under different conditions: {named}. {remedies}",
+        )
 
 
 def _result(order: CompareOrder, findings: Findings, short: Path) -> CompareResult:

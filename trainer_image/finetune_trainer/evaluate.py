@@ -15,9 +15,10 @@ from finetune_api.results import EvaluateResult
 from finetune_trainer.artifacts import find_complete, staged_step
 from finetune_trainer.evaluation.choices import ChoiceTask, encode_asked
 from finetune_trainer.evaluation.content import EvaluationContent, content_of, precision_for
-from finetune_trainer.evaluation.examination import Batch, Examiner, batches_of
+from finetune_trainer.evaluation.examination import Examiner, batches_of
 from finetune_trainer.evaluation.likelihood import window_length
 from finetune_trainer.evaluation.loading import load_subject
+from finetune_trainer.evaluation.noise import Asked, asked_again, depends_on_batches, noise_floor
 from finetune_trainer.evaluation.partial import PartialPredictions
 from finetune_trainer.evaluation.questions import (
     QuestionTask,
@@ -27,7 +28,7 @@ from finetune_trainer.evaluation.questions import (
     encode_texts,
     load_questions,
 )
-from finetune_trainer.evaluation.record import PREDICTIONS_FILE, record_of
+from finetune_trainer.evaluation.record import PREDICTIONS_FILE, InEffect, record_of
 from finetune_trainer.evaluation.scores import overall_score, task_scores
 from finetune_trainer.evaluation.subject import KnownBases, Subject, find_subject
 from finetune_trainer.failures import UserError
@@ -73,8 +74,9 @@ def run(order: EvaluateOrder, reporter: Reporter) -> EvaluateResult:
     if isinstance(found, EvaluateResult):
         return found
     examination = _prepare(order, reporter)
-    # Answers of another number format are other answers, though the evaluation is the same.
-    partial = PartialPredictions(directory, f"{order.digest} {examination.precision}")
+    # Answers of another number format or GPU are other answers, though the evaluation is the same.
+    identity = f"{order.digest} {examination.precision} {examination.device.product}"
+    partial = PartialPredictions(directory, identity)
     _ask(examination, partial, reporter)
     result = _write(examination, partial)
     partial.remove()
@@ -91,16 +93,18 @@ def _prepare(order: EvaluateOrder, reporter: Reporter) -> _Examination:
     if content.digest != order.digest:
         raise UserError(
             Reason.CONTENT_CHANGED,
-            f"model or suite changed since the evaluation was prepared: they have digest {content.digest}, expected "
-            f"{order.digest}. Restore the files, or make a new Evaluation or Comparison of the new ones",
+            "model, suite or the trainer image's libraries changed since the evaluation was prepared: they have digest "
+            f"{content.digest}, expected {order.digest}. Restore the files, or make a new Evaluation or Comparison of "
+            "the new ones",
         )
     return _Examination(order, suite, put, subject, tokenizer, content, device)
 
 
 def _ask(examination: _Examination, partial: PartialPredictions, reporter: Reporter) -> None:
     """All questions that have no prediction yet. A stop ends the work after the batch that is going on."""
-    batches = [batch for task in _tasks(examination) for batch in batches_of(task)]
-    waiting = [batch for batch in batches if not partial.predictions.keys() >= set(batch.ids)]
+    work = _work(examination)
+    done = {False: partial.predictions.keys(), True: partial.repeated.keys()}
+    waiting = [asked for asked in work if not done[asked.again] >= set(asked.batch.ids)]
     if not waiting:
         return
     reporter.stage("loading the model")
@@ -110,19 +114,30 @@ def _ask(examination: _Examination, partial: PartialPredictions, reporter: Repor
     examiner = Examiner(model, examination.tokenizer, end_tokens, examination.window)
     reporter.stage("answering")
     with STOP.deferred():
-        _work_off(waiting, examiner, partial, reporter, sum(len(batch.ids) for batch in batches))
+        _work_off(waiting, examiner, partial, reporter, sum(len(asked.batch.ids) for asked in work))
+
+
+def _work(examination: _Examination) -> list[Asked]:
+    """Every question once; where answers depend on what else is in the batch, then some of them again."""
+    tasks = _tasks(examination)
+    work = [Asked(batch) for task in tasks for batch in batches_of(task)]
+    if depends_on_batches(examination.precision, examination.subject.quantization):
+        work += [asked for task in tasks for asked in asked_again(task)]
+    return work
 
 
 def _work_off(
-    waiting: Sequence[Batch], examiner: Examiner, partial: PartialPredictions, reporter: Reporter, examples: int
+    waiting: Sequence[Asked], examiner: Examiner, partial: PartialPredictions, reporter: Reporter, examples: int
 ) -> None:
-    began, work_left = time.monotonic(), sum(batch.work for batch in waiting)
-    done, work_done = examples - sum(len(batch.ids) for batch in waiting), 0
+    began, work_left = time.monotonic(), sum(asked.batch.work for asked in waiting)
+    done, work_done = examples - sum(len(asked.batch.ids) for asked in waiting), 0
     reporter.progress(done, examples)
-    for batch in waiting:
+    for asked in waiting:
+        batch = asked.batch
         STOP.raise_if_requested(f"{done} of {examples} answers are kept")
         batch_began = time.monotonic()
-        partial.append(batch.carry_out(examiner), time.monotonic() - batch_began)
+        predictions = batch.carry_out(examiner)
+        partial.append(predictions, time.monotonic() - batch_began, examiner.attention, again=asked.again)
         done, work_done, work_left = done + len(batch.ids), work_done + batch.work, work_left - batch.work
         seconds_left = (time.monotonic() - began) / work_done * work_left
         reporter.progress(done, examples, eta_seconds=seconds_left)
@@ -146,12 +161,12 @@ def _write(examination: _Examination, partial: PartialPredictions) -> EvaluateRe
         score=f"{overall_score(suite, predictions):.4f}",
         tasks=task_scores(suite, predictions),
         seconds=f"{partial.seconds:.1f}",
+        noise=noise_floor(partial.predictions, partial.repeated) if partial.repeated else None,
     )
     record = record_of(
         examination.content,
         suite,
-        examination.precision,
-        examination.device.name,
+        InEffect(examination.device.product, examination.precision, partial.attention),
         examination.window,
         order.model.shots,
     )

@@ -84,6 +84,11 @@ class Tokenizer:
         return self._template is not None
 
     @property
+    def chat_template(self) -> str | None:
+        """The chat template's source."""
+        return None if self._template is None else self._template.source
+
+    @property
     def end_token_id(self) -> int | None:
         """The token that ends a text. None where there is none, or its text comes out as several tokens."""
         return self._token_id("eos_token")
@@ -139,6 +144,11 @@ class Tokenizer:
         if isinstance(example, Conversation):
             raise EncodingError("the model has no chat template, so it cannot learn from messages")
         return self._encode_plain(example)
+
+    def prompt_text(self, prompt: str | Messages) -> str:
+        """What is put to the model, as text: a conversation up to where the assistant begins to answer. EncodingError
+        where the template refuses it."""
+        return prompt if isinstance(prompt, str) else self._rendered(prompt, add_generation_prompt=True)
 
     def render(self, messages: Messages) -> str:
         """A whole conversation as the chat template writes it. EncodingError where it refuses."""

@@ -152,6 +152,7 @@ def _succeed(situation: Situation, result: EvaluateResult) -> Plan:
         score=result.score,
         tasks=result.tasks,
         seconds=result.seconds,
+        noise=result.noise,
         predictions=folder,
         progress=None,
     )

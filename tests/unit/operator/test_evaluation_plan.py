@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from finetune_api.evaluation import NoiseFloor
 from finetune_api.group import Step
 from finetune_api.orders import EvaluateOrder, PrepareEvaluationOrder
 from finetune_api.results import EvaluateResult
@@ -63,6 +64,13 @@ def test_scores_that_are_on_the_volume_cost_no_gpu() -> None:
     body = told(evaluation())
     decision = decide(body, *prepare_done(body, evaluated()))
     assert (decision.phase, decision.created) == ("Succeeded", [])
+
+
+def test_how_many_answers_are_noise_is_told() -> None:
+    body = told(evaluation())
+    noise = NoiseFloor(examples=20, changed_answers=3, changed_scores=1)
+    decision = decide(body, *prepare_done(body, evaluated().model_copy(update={"noise": noise})))
+    assert decision.status.noise == noise
 
 
 @pytest.mark.parametrize("score", ["nan", "inf", "", "half"])

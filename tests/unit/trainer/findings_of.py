@@ -61,7 +61,9 @@ def evaluation_of(suite: LoadedSuite, name: str, answer: AnswerOf, **form: Any) 
         quantization=form.get("quantization", Quantization.NONE),
         suite="sha256:" + "50" * 32,
         decoding=Decoding(),
-        prompt="sha256:" + "99" * 32,
+        template=None,
+        prompts="sha256:" + "99" * 32,
+        versions={"torch": "2.13.0"},
     )
     record = EvaluationRecord(
         digest=content.digest,

@@ -95,8 +95,8 @@ def encode_asked(
     return ChoiceTask(task, tuple(_question(tokenizer, each, context) for each in suite.examples[task.name]))
 
 
-def choice_batches(task: ChoiceTask) -> list[ChoiceBatch]:
-    cut = batches(task.questions, lambda each: each.work, rows=ROWS, tokens=TOKENS)
+def choice_batches(task: ChoiceTask, rows: int | None = None) -> list[ChoiceBatch]:
+    cut = batches(task.questions, lambda each: each.work, rows=rows or ROWS, tokens=TOKENS)
     return [ChoiceBatch(task.task, questions) for questions in cut]
 
 

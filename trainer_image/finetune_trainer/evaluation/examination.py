@@ -48,6 +48,11 @@ class Examiner:
         self._window = window
         self._remembered: dict[Tokens, Prefix] = {}
 
+    @property
+    def attention(self) -> str:
+        """The attention's kernel that the model was loaded with, as transformers names it."""
+        return str(self._model.config._attn_implementation)  # transformers has no other name for it
+
     def answer(self, prompts: Sequence[Tokens], prefix: Tokens, max_new_tokens: int) -> list[str]:
         """The model's answers as text."""
         remembered = self._remember(prefix)
@@ -133,7 +138,7 @@ class TextBatch:
 def batches_of(task: QuestionTask | ChoiceTask | TextTask, rows: int | None = None) -> list[Batch]:
     """A task's examples in batches of at most so many rows; without a number, as many as are usual."""
     if isinstance(task, ChoiceTask):
-        return [*choice_batches(task)]
+        return [*choice_batches(task, rows)]
     if isinstance(task, TextTask):
         return _text_batches(task, rows or ROWS)
     return _answer_batches(task, rows or ROWS)

@@ -30,6 +30,10 @@ class FinishedBatch(_Line):
     """The predictions of one batch and the time they took."""
 
     seconds: float
+    attention: str
+    """The attention's kernel, as transformers names it."""
+    again: bool = False
+    """Whether these examples had been answered before, and were asked again in other batches."""
     predictions: tuple[ScoredPrediction, ...]
 
 
@@ -43,22 +47,38 @@ class PartialPredictions:
 
     @property
     def predictions(self) -> dict[str, ScoredPrediction]:
-        """All that is there, by example."""
-        return {prediction.id: prediction for batch in self._finished for prediction in batch.predictions}
+        """All first answers that are there, by example."""
+        return self._by_example(again=False)
+
+    @property
+    def repeated(self) -> dict[str, ScoredPrediction]:
+        """All answers that are there to examples that were asked again."""
+        return self._by_example(again=True)
 
     @property
     def seconds(self) -> float:
         """Time that all batches took, those of earlier pods included."""
         return sum(batch.seconds for batch in self._finished)
 
-    def append(self, predictions: Sequence[ScoredPrediction], seconds: float) -> None:
+    @property
+    def attention(self) -> str:
+        """What answered; the same in all batches, for model, device and libraries are."""
+        return self._finished[0].attention
+
+    def append(
+        self, predictions: Sequence[ScoredPrediction], seconds: float, attention: str, *, again: bool = False
+    ) -> None:
         """On the disk when this returns."""
-        batch = FinishedBatch(seconds=seconds, predictions=tuple(predictions))
+        batch = FinishedBatch(seconds=seconds, attention=attention, again=again, predictions=tuple(predictions))
         self._write(batch)
         self._finished.append(batch)
 
     def remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _by_example(self, *, again: bool) -> dict[str, ScoredPrediction]:
+        batches = (batch for batch in self._finished if batch.again is again)
+        return {prediction.id: prediction for batch in batches for prediction in batch.predictions}
 
     def _take_up(self, identity: str) -> list[FinishedBatch]:
         header, *lines = self._whole_lines() or [b""]

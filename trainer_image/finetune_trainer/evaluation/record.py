@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -15,7 +15,17 @@ from finetune_trainer.suites.model import Suite
 
 RECORD_FILE = "evaluation.json"
 PREDICTIONS_FILE = "predictions.jsonl"
-_LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "bitsandbytes")
+
+
+@dataclass(frozen=True)
+class InEffect:
+    """What only the pod that computes knows."""
+
+    device: str
+    """`cpu`, or the GPU's model."""
+    precision: Precision
+    attention: str
+    """The attention's kernel, as transformers names it."""
 
 
 class EvaluationRecord(BaseModel):
@@ -29,6 +39,9 @@ class EvaluationRecord(BaseModel):
     suite_version: str
     precision: Precision
     device: str
+    """`cpu`, or the GPU's model."""
+    attention: str | None = None
+    """The attention's kernel, as transformers names it."""
     window: int
     """Tokens of the windows in which raw text was read; they overlap by half."""
     shots: int = 0
@@ -45,17 +58,16 @@ def read_record(folder: Path) -> EvaluationRecord:
     return EvaluationRecord.model_validate_json((folder / RECORD_FILE).read_text())
 
 
-def record_of(
-    content: EvaluationContent, suite: Suite, precision: Precision, device: str, window: int, shots: int
-) -> EvaluationRecord:
+def record_of(content: EvaluationContent, suite: Suite, effect: InEffect, window: int, shots: int) -> EvaluationRecord:
     return EvaluationRecord(
         digest=content.digest,
         content=content,
         suite_name=suite.name,
         suite_version=suite.version,
-        precision=precision,
-        device=device,
+        precision=effect.precision,
+        device=effect.device,
+        attention=effect.attention,
         window=window,
         shots=shots,
-        versions={"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
+        versions={"python": platform.python_version()} | content.versions,
     )

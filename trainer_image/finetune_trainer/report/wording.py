@@ -9,6 +9,7 @@ from finetune_api.quantization import Quantization
 from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer import figures
 from finetune_trainer.report.findings import Findings, PredictionFile
+from finetune_trainer.report.noise import noise_caveats
 from finetune_trainer.statistics.results import ComparisonResult
 
 _GATES = {GateName.MIN_IMPROVEMENT: "minimum improvement", GateName.MAX_PARSE_FAILURES: "readable answers"}
@@ -85,7 +86,7 @@ def caveats(findings: Findings) -> list[str]:
             f"The candidate has learnt from {findings.contaminated} of the suite's examples: that it answers these "
             "proves nothing."
         )
-    return statements + _differences_beside_the_adapter(findings)
+    return statements + noise_caveats(findings) + _differences_beside_the_adapter(findings)
 
 
 def earlier_looks(findings: Findings) -> str:

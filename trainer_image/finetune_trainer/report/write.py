@@ -76,9 +76,11 @@ def _document(findings: Findings, written: str) -> dict[str, Any]:
 def _side(evaluation: FinishedEvaluation | PredictionFile) -> dict[str, Any]:
     if isinstance(evaluation, PredictionFile):
         return {"name": evaluation.name, "path": evaluation.path, "digest": evaluation.digest}
+    noise = evaluation.result.noise
     return {
         "name": evaluation.name,
         "score": evaluation.result.score,
         "seconds": evaluation.result.seconds,
+        "noiseFloor": None if noise is None else noise.to_manifest(),
         **evaluation.record.model_dump(mode="json", by_alias=True),
     }

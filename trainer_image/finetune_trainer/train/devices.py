@@ -26,6 +26,11 @@ class Device:
     def is_gpu(self) -> bool:
         return self.name != _CPU
 
+    @property
+    def product(self) -> str:
+        """The GPU's model as its driver names it, or `cpu`."""
+        return str(torch.cuda.get_device_name(self.name)) if self.is_gpu else _CPU
+
     def bus_ids(self, gpus: int) -> tuple[str, ...]:
         """Where the node's first so many GPUs sit, as NVML names it; empty for the CPU. (CUDA's numbering is not
         NVML's.)"""

@@ -167,7 +167,8 @@ def test_the_record_says_how_the_answers_came_about(desk: Desk, adapter: Path) -
     record = json.loads((desk.root / "tuned/evaluate/evaluation.json").read_text())
     assert record["precision"] == "float32" and record["device"] == "cpu" and record["window"] == 512
     assert record["content"]["adapter"].startswith("sha256:") and record["content"]["decoding"] == {"maxNewTokens": 8}
-    assert record["versions"].keys() >= {"torch", "transformers", "peft"}
+    assert record["attention"] == "sdpa" and record["content"]["adapterForm"] == "adapter over base"
+    assert record["versions"].keys() >= {"python", "torch", "transformers", "peft", "bitsandbytes", "tokenizers"}
 
 
 @pytest.mark.parametrize("quantization", [Quantization.NF4, Quantization.INT8])

@@ -17,15 +17,15 @@ def prediction(name: str) -> ScoredPrediction:
 @pytest.fixture
 def two_batches(tmp_path: Path) -> Path:
     partial = PartialPredictions(tmp_path, "sha256:one")
-    partial.append([prediction("a"), prediction("b")], 1.5)
-    partial.append([prediction("c")], 2.0)
+    partial.append([prediction("a"), prediction("b")], 1.5, "sdpa")
+    partial.append([prediction("c")], 2.0, "sdpa")
     return tmp_path / PARTIAL_FOLDER / "batches.jsonl"
 
 
 def test_finished_batches_are_found_again(tmp_path: Path, two_batches: Path) -> None:
     found = PartialPredictions(tmp_path, "sha256:one")
     assert found.predictions == {name: prediction(name) for name in "abc"}
-    assert found.seconds == 3.5
+    assert (found.seconds, found.attention) == (3.5, "sdpa")
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60])
@@ -34,7 +34,7 @@ def test_a_torn_last_batch_is_dropped_and_the_file_goes_on(tmp_path: Path, two_b
     two_batches.write_bytes(content[:-cut])
     torn = PartialPredictions(tmp_path, "sha256:one")
     assert torn.predictions.keys() == {"a", "b"}
-    torn.append([prediction("d")], 1.0)
+    torn.append([prediction("d")], 1.0, "sdpa")
     assert PartialPredictions(tmp_path, "sha256:one").predictions.keys() == {"a", "b", "d"}
 
 
@@ -44,7 +44,7 @@ def test_what_follows_a_damaged_batch_is_dropped(tmp_path: Path, two_batches: Pa
     two_batches.write_bytes(b"\n".join([header, first.replace(b'"score":1.0', b'"score":7.0'), second, b""]))
     damaged = PartialPredictions(tmp_path, "sha256:one")
     assert damaged.predictions == {}
-    damaged.append([prediction("e")], 1.0)
+    damaged.append([prediction("e")], 1.0, "sdpa")
     assert PartialPredictions(tmp_path, "sha256:one").predictions.keys() == {"e"}
 
 

@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,14 @@ from finetune_api.orders import PrepareEvaluationOrder, SuiteLocation
 from finetune_api.quantization import Quantization
 from finetune_trainer import prepare_evaluation
 from finetune_trainer.digests import folder_digest
+from finetune_trainer.evaluation.content import content_of
+from finetune_trainer.evaluation.prompts import prompts_digest
+from finetune_trainer.evaluation.questions import as_put, load_questions
+from finetune_trainer.evaluation.subject import KnownBases, find_subject
 from finetune_trainer.failures import UserError
 from finetune_trainer.statistics.power import minimum_detectable_effect
+from finetune_trainer.suites.model import Message
+from finetune_trainer.tokenization import Tokenizer
 
 NOTHING = "sha256:" + "0" * 64
 
@@ -57,6 +65,44 @@ def test_a_changed_chat_template_changes_the_digest(desk: Desk, tmp_path: Path) 
     shutil.copytree(desk.model, other)
     (other / "chat_template.jinja").write_text("{{ messages[0].content }} =>")
     assert desk.digest(desk.model_location(model=other)) != desk.digest()
+
+
+def test_other_libraries_are_another_evaluation(desk: Desk, tmp_path: Path) -> None:
+    """As after an upgrade of the image: another version's metadata comes first on the path."""
+    metadata = tmp_path / "site" / "tokenizers-99.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: tokenizers\nVersion: 99.0\n")
+    before = desk.digest()
+    sys.path.insert(0, str(metadata.parent))
+    try:
+        assert desk.digest() != before
+    finally:
+        sys.path.remove(str(metadata.parent))
+
+
+def test_prompts_are_named_by_their_bytes_without_worked_examples(desk: Desk) -> None:
+    tokenizer = Tokenizer.load(desk.model)
+    suite = load_questions(desk.suite_location())
+    subject = find_subject(desk.model_location(shots=2), KnownBases(desk.reporter()))
+    shown = content_of(subject, tokenizer, suite, Decoding(), as_put(suite, desk.suite_location(), 2))
+    plain = content_of(subject, tokenizer, suite, Decoding())
+    assert shown.prompts == plain.prompts and shown.shots != plain.shots
+    first, *others = suite.examples["eps"]
+    reworded = first.model_copy(update={"messages": (Message(role="user", content="What is it?"),)})
+    changed = replace(suite, examples={**suite.examples, "eps": (reworded, *others)})
+    assert prompts_digest(changed, tokenizer) != plain.prompts
+
+
+def test_the_builtin_suite_is_prepared_within_two_seconds(desk: Desk, tmp_path: Path) -> None:
+    order = PrepareEvaluationOrder(
+        directory=str(tmp_path),
+        models=(desk.model_location(),),
+        suite=SuiteLocation(builtin="finance"),
+        decoding=Decoding(),
+    )
+    began = time.process_time()
+    prepare_evaluation.run(order, desk.reporter())
+    assert time.process_time() - began < 2
 
 
 def test_a_comparison_gets_a_digest_for_each_model(desk: Desk, adapter: Path) -> None:

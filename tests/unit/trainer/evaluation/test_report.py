@@ -155,7 +155,7 @@ def test_all_digests_are_there_to_reproduce_it() -> None:
     words = page_of(findings).words
     for evaluation in (findings.baseline, findings.candidate):
         content = evaluation.record.content
-        for digest in (evaluation.record.digest, content.base_model, content.suite, content.prompt):
+        for digest in (evaluation.record.digest, content.base_model, content.suite, content.prompts):
             assert digest in words
     assert findings.candidate.record.content.adapter in words.split()
 
