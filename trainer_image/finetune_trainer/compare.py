@@ -24,6 +24,7 @@ from finetune_trainer.statistics.comparison import compare_scores
 from finetune_trainer.statistics.gates import GatePolicy
 from finetune_trainer.statistics.pairing import PairingError
 from finetune_trainer.statistics.results import ComparisonResult
+from finetune_trainer.statistics.slices import slice_effects
 from finetune_trainer.suites.digest import suite_digest
 from finetune_trainer.suites.model import LoadedSuite
 
@@ -59,6 +60,7 @@ def _compare(order: CompareOrder) -> Findings:
         result=_judge(baseline, candidate, rivals, suite, order.gate),
         cost=order.cost,
         earlier_looks=order.earlier_looks,
+        slices=slice_effects(suite, baseline.predictions, candidate.predictions),
     )
 
 

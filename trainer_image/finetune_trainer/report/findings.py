@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from finetune_api.comparison import Cost
 from finetune_trainer.evaluation.finished import FinishedEvaluation
 from finetune_trainer.statistics.results import ComparisonResult
+from finetune_trainer.statistics.slices import Slices
 from finetune_trainer.suites.model import LoadedSuite
 
 
@@ -22,6 +23,8 @@ class Findings:
     cost: Cost | None
     earlier_looks: int | None = None
     """Other Comparisons that had looked at this suite by then; None where nobody counted."""
+    slices: Slices = field(default_factory=Slices)
+    """Where the difference lies."""
 
     @property
     def share_a_base_model(self) -> bool:

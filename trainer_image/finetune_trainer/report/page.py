@@ -13,7 +13,7 @@ import jinja2
 
 from finetune_api.comparison import Cost, GateName
 from finetune_trainer import figures
-from finetune_trainer.report import wording
+from finetune_trainer.report import slices, wording
 from finetune_trainer.report.answers import changed_answers
 from finetune_trainer.report.findings import Findings
 from finetune_trainer.report.forest_plot import forest_plot
@@ -101,6 +101,8 @@ def _content(findings: Findings, written: str) -> dict[str, Any]:
         "detectable": detectable(findings),
         "changed_share": f"{CHANGED:.0%}",
         "cost": _cost(findings.cost),
+        "slice_rows": slices.rows(findings.slices),
+        "slice_note": slices.NOTE,
         "answers": changed_answers(findings),
         "provenance": provenance(findings),
     }

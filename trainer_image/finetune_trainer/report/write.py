@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer.evaluation.finished import FinishedEvaluation
-from finetune_trainer.report import wording
+from finetune_trainer.report import slices, wording
 from finetune_trainer.report.findings import Findings
 from finetune_trainer.report.page import detectable, render
 from finetune_trainer.report.table import markdown
@@ -37,6 +37,7 @@ def _document(findings: Findings, written: str) -> dict[str, Any]:
         **findings.result.as_document(),
         "minimumDetectableEffectPoints": {each.title: float(each.points) for each in detectable(findings)},
         "earlierLooks": findings.earlier_looks,
+        "slices": slices.as_document(findings.slices),
         "caveats": wording.caveats(findings),
         "cost": None if findings.cost is None else findings.cost.to_manifest(),
         "baseline": _evaluation(findings.baseline),
