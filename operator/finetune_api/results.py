@@ -1,6 +1,7 @@
 """What a step ends with: a bounded document in the pod's termination message, and whole on the artifacts volume."""
 
 import base64
+import hashlib
 import zlib
 from typing import Annotated, Literal
 
@@ -101,6 +102,19 @@ class Failure(WireModel):
     """All errors."""
     energy_kwh: Annotated[str | None, Field(max_length=32, alias="energyKWh")] = None
     """GPU energy of all attempts of a training so far; None where none was measured."""
+
+
+NAME_LENGTH = 24
+"""Characters of a name in a result that would not fit otherwise."""
+
+
+def cut_name(name: str) -> str:
+    """A long name as a result that must be cut tells it: its beginning and a digest. Whoever knows the names finds the
+    one that was meant."""
+    if len(name) <= NAME_LENGTH:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: NAME_LENGTH - 9]}~{digest}"
 
 
 Result = Annotated[

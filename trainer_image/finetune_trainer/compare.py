@@ -28,6 +28,7 @@ from finetune_trainer.statistics.comparison import compare_scores
 from finetune_trainer.statistics.gates import GatePolicy
 from finetune_trainer.statistics.pairing import PairingError
 from finetune_trainer.statistics.results import ComparisonResult
+from finetune_trainer.statistics.slices import slice_effects
 from finetune_trainer.suites.digest import suite_digest
 from finetune_trainer.suites.model import LoadedSuite
 
@@ -77,6 +78,7 @@ def _compare(order: CompareOrder) -> Findings:
         contaminated=order.contaminated,
         losses=training.losses,
         dataset=training.dataset,
+        slices=slice_effects(suite, baseline.predictions, candidate.predictions),
     )
 
 

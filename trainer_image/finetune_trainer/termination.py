@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from finetune_api.results import TERMINATION_MESSAGE_LIMIT, Failure, Result, pack_result
+from finetune_api.comparison import CandidateStatus, Cost
+from finetune_api.results import TERMINATION_MESSAGE_LIMIT, CompareResult, Failure, Result, cut_name, pack_result
 
 TERMINATION_LOG_VARIABLE = "FINETUNE_TERMINATION_LOG"
 _DEFAULT_PATH = Path("/dev/termination-log")
 _ERROR_LENGTH = 400
 _CUT = " ..."
+_TITLE_LENGTHS = (120, 60, 30, 15, 8, 4)
+"""What titles and notes of a compare result are cut to, until it fits."""
 
 
 def report_result(result: Result) -> None:
@@ -25,16 +29,41 @@ def report_result(result: Result) -> None:
 
 
 def bounded_document(result: Result) -> str:
-    """The result in at most 4096 bytes: as JSON, or packed. Of a failure, errors and then the message are cut."""
+    """The result in at most 4096 bytes: as JSON, or packed. Of a failure, errors and then the message are cut; of a
+    comparison, the names of other candidates and then titles. The report has all of them whole."""
     document = _to_json(result)
     if _fits(document):
         return document
     if isinstance(result, Failure):
         return _to_json(_shortened(result))
     packed = pack_result(result)
+    if isinstance(result, CompareResult):
+        packed = next(filter(_fits, (packed, *map(pack_result, _ever_shorter(result)))), packed)
     if not _fits(packed):
         raise ValueError(f"a {result.result} result of {len(packed.encode())} bytes, packed")
     return packed
+
+
+def _ever_shorter(result: CompareResult) -> Iterator[CompareResult]:
+    named = _with_cut_names(result.candidate)
+    yield result.model_copy(update={"candidate": named})
+    for length in _TITLE_LENGTHS:
+        yield result.model_copy(update={"candidate": _with_cut_titles(named, length)})
+
+
+def _with_cut_names(candidate: CandidateStatus) -> CandidateStatus:
+    versus = tuple(each.model_copy(update={"candidate": cut_name(each.candidate)}) for each in candidate.versus)
+    return candidate.model_copy(update={"fine_tune_job": cut_name(candidate.fine_tune_job), "versus": versus})
+
+
+def _with_cut_titles(candidate: CandidateStatus, length: int) -> CandidateStatus:
+    tasks = tuple(task.model_copy(update={"title": _cut(task.title, length)}) for task in candidate.tasks)
+    return candidate.model_copy(update={"tasks": tasks, "cost": candidate.cost and _noted(candidate.cost, length)})
+
+
+def _noted(cost: Cost, length: int) -> Cost:
+    note = cost.energy_note
+    return cost.model_copy(update={"energy_note": note and _cut(note, length)})
 
 
 def _shortened(failure: Failure) -> Failure:

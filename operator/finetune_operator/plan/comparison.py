@@ -10,7 +10,7 @@ from finetune_api.conditions import ComparisonPhase, ConditionType, Reason
 from finetune_api.evaluation import ModelUnderTest
 from finetune_api.finetunedmodel import FineTunedModelSpec
 from finetune_api.group import Step
-from finetune_api.results import CompareResult, PrepareEvaluationResult
+from finetune_api.results import CompareResult, PrepareEvaluationResult, cut_name
 from finetune_api.runs import Run
 from finetune_api.sources import BaseModelSource, ClaimPath
 from finetune_operator.manifests import jobs, orders, volumes
@@ -194,7 +194,14 @@ def _filled(situation: Situation, result: CompareResult) -> CandidateStatus:
         "contaminated": pinned.contaminated,
         "report": ClaimPath(claim_name=situation.claim, path=f"{situation.compare_folder}/{result.report_path}"),
     }
-    return result.candidate.model_copy(update=identity)
+    return _with_whole_names(situation, result.candidate).model_copy(update=identity)
+
+
+def _with_whole_names(situation: Situation, told: CandidateStatus) -> CandidateStatus:
+    """The others as the spec names them: long names may be cut in a result."""
+    whole = {cut_name(name): name for name in situation.names}
+    versus = (each.model_copy(update={"candidate": whole.get(each.candidate, each.candidate)}) for each in told.versus)
+    return told.model_copy(update={"versus": tuple(versus)})
 
 
 def _succeed(situation: Situation) -> Plan:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from finetune_api.comparison import Ranking
+from finetune_api.comparison import PairwiseEffect, Ranking
 from finetune_api.group import Kind, Label, Step
 from finetune_api.orders import CompareOrder, PrepareEvaluationOrder
-from finetune_api.results import CompareResult
+from finetune_api.results import CompareResult, cut_name
 from finetune_operator.digests import part_name
 
 from .building import (
@@ -145,6 +145,22 @@ def test_the_best_is_named_and_each_has_its_report() -> None:
     assert [path.rsplit("/", 3)[1] for path in reports] == list(NAMES)
     assert decision.status.report.path == reports[1]
     assert decision.status.earlier_looks == 0
+
+
+def test_a_rival_whose_long_name_was_cut_is_told_by_its_whole_name() -> None:
+    long = "second-" + "x" * 35
+    there = comparison(candidates=[{"fineTuneJob": name} for name in ("first", long)])
+    models = (*trained("first"), *trained(long))
+    prepare = job_of(there, Step.PREPARE, ended="Complete")
+    digests = zip(("base", "first", long), (DIGEST, OTHER_DIGEST, THIRD_DIGEST), strict=True)
+    there = told(there, *models, prepare, with_result(prepare, resolved(*digests)))
+    jobs = {name: job_of(there, Step.COMPARE, ended="Complete", part=part_name(name)) for name in ("first", long)}
+    cut = PairwiseEffect(candidate=cut_name(long), delta="+0.1", lower="0.0", upper="+0.2")
+    result = result_for("first", 1)
+    first = result.model_copy(update={"candidate": result.candidate.model_copy(update={"versus": (cut,)})})
+    told_of = (with_result(jobs["first"], first), with_result(jobs[long], result_for(long, 2)))
+    status = decide(there, *models, *jobs.values(), *told_of).status
+    assert [each.candidate for each in status.candidates[0].versus] == [long]
 
 
 def test_the_gates_of_the_best_decide() -> None:

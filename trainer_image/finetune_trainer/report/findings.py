@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from finetune_trainer.flips.flips import Flip, flips
 from finetune_trainer.report.learning_curve import Losses
 from finetune_trainer.scoring.predictions import ScoredPrediction
 from finetune_trainer.statistics.results import ComparisonResult
+from finetune_trainer.statistics.slices import Slices
 from finetune_trainer.suites.model import LoadedSuite
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Findings:
     """Of the training, where its folder was at hand."""
     dataset: DatasetSummary | None = None
     """What the candidate learnt from, likewise."""
+    slices: Slices = field(default_factory=Slices)
+    """Where the difference lies."""
 
     @cached_property
     def flips(self) -> tuple[Flip, ...]:

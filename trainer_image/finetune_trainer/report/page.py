@@ -15,7 +15,7 @@ from finetune_api.comparison import Cost, GateName
 from finetune_api.finetunejob import DatasetSummary
 from finetune_trainer import figures
 from finetune_trainer.flips.flips import counts
-from finetune_trainer.report import wording
+from finetune_trainer.report import slices, wording
 from finetune_trainer.report.answers import changed_answers
 from finetune_trainer.report.findings import Findings, PredictionFile
 from finetune_trainer.report.forest_plot import forest_plot
@@ -110,6 +110,8 @@ def _content(findings: Findings, written: str, most_flips: int | None) -> dict[s
         "dataset_facts": _dataset_facts(findings.dataset),
         "from_files": isinstance(findings.candidate, PredictionFile),
         "scores_alone": isinstance(findings.candidate, PredictionFile) and bool(findings.candidate.untold),
+        "slice_rows": slices.rows(findings.slices),
+        "slice_note": slices.NOTE,
         "provenance": provenance(findings),
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune_trainer.flips.flips import counts
-from finetune_trainer.report import wording
+from finetune_trainer.report import slices, wording
 from finetune_trainer.report.findings import Findings, PredictionFile
 from finetune_trainer.report.page import detectable, render
 from finetune_trainer.report.short_report import short_report
@@ -66,6 +66,7 @@ def _document(findings: Findings, written: str) -> dict[str, Any]:
         "flips": [plain(dataclasses.asdict(flip)) for flip in findings.flips],
         "flipCounts": [count.to_manifest() for count in counts(findings.flips)],
         "earlierLooks": findings.earlier_looks,
+        "slices": slices.as_document(findings.slices),
         "caveats": wording.caveats(findings),
         "cost": None if findings.cost is None else findings.cost.to_manifest(),
         "baseline": _side(findings.baseline),

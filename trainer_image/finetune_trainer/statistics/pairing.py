@@ -26,6 +26,7 @@ class PairedTask:
     """The scores of both models on one task's examples, in the order of their ids."""
 
     task: model.Task
+    ids: tuple[str, ...]
     groups: tuple[str, ...]
     patterns: tuple[str, ...] | None
     base: FloatArray
@@ -61,6 +62,7 @@ def pair_task(task: model.Task, base: Sequence[ScoredPrediction], tuned: Sequenc
     pairs = _paired(task, base, tuned)
     return PairedTask(
         task=task,
+        ids=tuple(left.id for left, _ in pairs),
         groups=tuple(left.group for left, _ in pairs),
         patterns=_patterns(pairs),
         base=np.array([left.score for left, _ in pairs], dtype=np.float64),
