@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import cast
 
-from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import PreTrainedModel
 
 from finetune_api.conditions import Reason
@@ -26,6 +25,9 @@ def load_subject(subject: Subject, precision: Precision, device: Device) -> PreT
 
 
 def _with_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    # peft, and bitsandbytes with it, take seconds to import, which the evaluation of a base model does without.
+    from peft import LoraConfig, PeftConfig, PeftModel
+
     try:
         config = PeftConfig.from_pretrained(str(adapter))
         if not isinstance(config, LoraConfig):

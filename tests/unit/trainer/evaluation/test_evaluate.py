@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -216,3 +219,23 @@ def test_a_model_that_computes_nonsense_is_not_scored(desk: Desk, adapter: Path,
     save_file({name: weight * float("nan") for name, weight in weights.items()}, diverged / "adapter_model.safetensors")
     failure = refused(desk, adapter=diverged)
     assert failure.reason is Reason.MODEL_INVALID and "NaN" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("model", "imported"), [({}, set()), ({"quantization": Quantization.NF4}, {"bitsandbytes"})], ids=["plain", "nf4"]
+)
+def test_a_base_model_is_evaluated_without_importing_what_only_adapters_take(
+    desk: Desk, model: dict[str, Any], imported: set[str]
+) -> None:
+    code = (
+        "import sys; from finetune_trainer.__main__ import main; code = main([]); "
+        "print(*{'peft', 'bitsandbytes', 'trl', 'datasets'} & set(sys.modules), file=sys.stderr); sys.exit(code)"
+    )
+    environment = os.environ | {
+        "PYTHONPATH": ":".join(entry for entry in sys.path if entry),
+        "FINETUNE_ORDER": desk.evaluate_order(**model).to_json(),
+        "FINETUNE_TERMINATION_LOG": str(desk.root / "last words"),
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stderr.splitlines()[-1].split()) == imported

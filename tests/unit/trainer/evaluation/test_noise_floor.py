@@ -15,10 +15,11 @@ from findings_of import findings_of, right_for, small_suite
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_api.evaluation import NoiseFloor
+from finetune_api.evaluation import Decoding, NoiseFloor
 from finetune_api.quantization import Precision, Quantization
 from finetune_api.results import EvaluateResult
 from finetune_trainer import compare, evaluate
+from finetune_trainer.evaluation import noise
 from finetune_trainer.evaluation.examination import Examiner
 from finetune_trainer.evaluation.noise import depends_on_batches, noise_floor, selected
 from finetune_trainer.report.wording import caveats
@@ -116,6 +117,24 @@ def kept(desk: Desk, directory: str) -> EvaluateResult:
     return EvaluateResult.model_validate_json((desk.root / directory / "evaluate" / "result.json").read_text())
 
 
+def test_long_answers_in_bfloat16_do_change_with_the_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """9 of 48 did; in float32, at the same batch sizes, none does (test_evaluate.py)."""
+
+    def at_length(document: dict[str, Any]) -> None:
+        for task in document["tasks"][:2]:
+            task["maxNewTokens"] = 64
+
+    write_suite(desk.suite, at_length)
+    as_on_a_gpu(monkeypatch)
+    monkeypatch.setattr(noise, "ONE_IN", 1)
+    answers = Answers(monkeypatch)
+    decoding = Decoding(max_new_tokens=64)
+    order = desk.evaluate_order().model_copy(update={"decoding": decoding, "digest": desk.digest(decoding=decoding)})
+    found = evaluate.run(order, desk.reporter()).noise
+    assert found is not None and found.examples == len(answers.twice) == 48
+    assert 0 < found.changed_answers == sum(one != other for one, other in answers.twice)
+
+
 def test_the_first_answers_stand_whatever_the_second_ones_are(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     as_on_a_gpu(monkeypatch)
     answers = Answers(monkeypatch)
@@ -136,8 +155,8 @@ def test_choices_are_made_again_too(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     lines = [json.loads(line) for line in (desk.suite / "mood.jsonl").read_text().splitlines()]
     write_lines(desk.suite / "mood.jsonl", [line | {"choices": ["good", "bad"]} for line in lines])
     as_on_a_gpu(monkeypatch)
-    noise = desk.evaluate().noise
-    assert noise is not None and noise.examples == 3
+    found = desk.evaluate().noise
+    assert found is not None and found.examples == 3
 
 
 def test_the_report_tells_the_noise_of_each_model(desk: Desk, adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +172,7 @@ def test_the_report_tells_the_noise_of_each_model(desk: Desk, adapter: Path, mon
 def test_a_caveat_says_how_many_answers_are_noise_and_none_where_there_is_none() -> None:
     findings = findings_of(small_suite("eps"), right_for(0.2), right_for(0.9))
     assert not any("Noise floor" in caveat for caveat in caveats(findings))
-    noise = NoiseFloor(examples=12, changed_answers=4, changed_scores=1)
-    noisy = replace(findings.candidate, result=findings.candidate.result.model_copy(update={"noise": noise}))
+    floor = NoiseFloor(examples=12, changed_answers=4, changed_scores=1)
+    noisy = replace(findings.candidate, result=findings.candidate.result.model_copy(update={"noise": floor}))
     sentence = next(each for each in caveats(replace(findings, candidate=noisy)) if "Noise floor" in each)
     assert "eps-job answered 4 of 12 questions otherwise, 1 with another score" in sentence
