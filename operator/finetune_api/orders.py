@@ -167,6 +167,8 @@ class CompareOrder(OrderBase):
     candidate: EvaluationLocation
     rivals: Annotated[tuple[EvaluationLocation, ...], Field(max_length=7)] = ()
     """The other candidates: intervals and ranking are joint, and each candidate has a compare step of its own."""
+    replicates: bool = False
+    """Whether all candidates are trainings of one recipe that differ in their seed alone."""
     gate: Gate | None = None
     cost: Cost | None = None
     costs: Costs | None = None

@@ -17,10 +17,12 @@ from finetune_operator.plan.actions import (
     CreateChild,
     DeleteEvaluation,
     DeleteJob,
+    DeleteReplicate,
     EmitEvent,
     Manifest,
     ShareEvaluation,
     SuspendJob,
+    SuspendReplicate,
     WriteStatus,
 )
 from finetune_operator.plan.conditions import timestamp
@@ -59,6 +61,11 @@ class Applier:
             case SuspendJob(name, uid, suspend):
                 self._remember(await self.cluster.set_suspended(namespace, name, uid, suspend))
                 return True
+            case SuspendReplicate(name, uid, suspend):
+                self._remember(await self.cluster.set_replicate_suspended(namespace, name, uid, suspend))
+                return True
+            case DeleteReplicate(name, uid):
+                await self.cluster.delete(API_VERSION, Kind.FINE_TUNE_JOB.value, namespace, name, uid)
             case DeleteJob(name, uid):
                 await self.cluster.delete("batch/v1", "Job", namespace, name, uid)
             case DeleteEvaluation(name, uid):

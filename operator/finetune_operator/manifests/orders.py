@@ -177,6 +177,8 @@ def compare(
     cost: Cost | None,
     earlier_looks: int | None,
     folder: str,
+    *,
+    replicates: bool = False,
 ) -> CompareOrder:
     return CompareOrder(
         directory=mounted(folder),
@@ -185,6 +187,7 @@ def compare(
         baseline=_evaluation(BASE, baseline),
         candidate=_evaluation(candidate.fine_tune_job, tuned),
         rivals=tuple(_evaluation(name, status) for name, status in rivals.items()),
+        replicates=replicates,
         gate=spec.gate,
         cost=cost,
         earlier_looks=earlier_looks,
