@@ -50,6 +50,28 @@ def test_seeds_that_differ_much_make_no_improvement_of_a_mean_that_gains() -> No
     assert found.verdict is Verdict.INCONCLUSIVE
 
 
+def test_a_task_that_regressed_over_the_seeds_makes_no_improvement_of_a_mean_that_gains() -> None:
+    suite = small_suite("eps", "revenue")
+    heavy = suite.suite.tasks[0].model_copy(update={"weight": 10.0})
+    weighted = suite.suite.model_copy(update={"tasks": (heavy, *suite.suite.tasks[1:])})
+
+    def of(seed: int, eps: float, revenue: float) -> list[ScoredPrediction]:
+        shares = {"eps": eps, "revenue": revenue}
+        found = []
+        for name, share in shares.items():
+            dice = random.Random(f"{seed} {name}")
+            right = [dice.random() < share for _ in range(120)]
+            answered = evaluation_of(suite, "a", lambda number, right=right: "1.5" if right[number] else "7")  # type: ignore[misc]
+            found += [each for each in answered.predictions if each.task == name]
+        return found
+
+    base = of(0, 0.2, 0.9)
+    replicates = {f"seed-{seed}": of(seed, 0.9, 0.2) for seed in range(1, 6)}
+    found = judge_recipe(weighted, base, replicates)
+    assert found.low > 0
+    assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, VerdictReason.TASK_REGRESSED)
+
+
 def test_seeds_that_all_lose_regress() -> None:
     assert judged(*[0.2] * NEEDED, base=0.8).verdict is Verdict.REGRESSED
 

@@ -17,8 +17,10 @@ from finetune_api.comparison import SEEDS_NEEDED
 from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer.scoring.predictions import ScoredPrediction
 from finetune_trainer.statistics import inference, pairing, verdict
-from finetune_trainer.statistics.inference import Sample
+from finetune_trainer.statistics.holm import holm
+from finetune_trainer.statistics.inference import Inference, Sample
 from finetune_trainer.statistics.overall import overall_sample
+from finetune_trainer.statistics.pairing import PairedTask
 from finetune_trainer.suites import model
 
 _SCORE_BOUNDS = (-1.0, 1.0)
@@ -45,13 +47,14 @@ class RecipeResult:
 def judge_recipe(suite: model.Suite, base: Answers, replicates: Mapping[str, Answers]) -> RecipeResult:
     """Of two to eight replicates. The same for the same answers, whichever replicate asks. Raises PairingError where
     one of them did not answer what the others did."""
-    samples = [_sample(suite, base, replicates[name]) for name in sorted(replicates)]
-    mean = samples[0].with_differences(np.mean([each.differences for each in samples], axis=0))
-    over_examples = inference.infer(mean, _SCORE_BOUNDS)
+    pairs = [_pairs(suite, base, replicates[name]) for name in sorted(replicates)]
+    samples = [overall_sample(each).sample for each in pairs]
+    over_examples = inference.infer(_mean(samples), _SCORE_BOUNDS)
     deltas = [float(np.average(each.differences, weights=each.weights)) for each in samples]
     low, high = seed_interval(deltas)
     low, high = max(min(low, over_examples.low), -1.0), min(max(high, over_examples.high), 1.0)
-    finding = _judge(replace(over_examples, low=low, high=high), len(samples), suite.margin)
+    regressed = _regressed_tasks(pairs, suite.margin)
+    finding = _judge(replace(over_examples, low=low, high=high), len(samples), suite.margin, regressed)
     return RecipeResult(
         seeds=len(samples),
         difference=float(np.mean(deltas)),
@@ -70,13 +73,27 @@ def seed_interval(deltas: Sequence[float]) -> tuple[float, float]:
     return mean - reach, mean + reach
 
 
-def _judge(found: inference.Inference, seeds: int, margin: float) -> verdict.Finding:
+def _judge(found: Inference, seeds: int, margin: float, regressed: tuple[str, ...]) -> verdict.Finding:
     if seeds < SEEDS_NEEDED:
         message = f"{seeds} seeds; it takes {SEEDS_NEEDED} or more to tell"
         return verdict.Finding(Verdict.INCONCLUSIVE, VerdictReason.INSUFFICIENT_DATA, message)
     unchanged = found.changed_groups == 0 and found.low == found.high == 0
-    return verdict.judge(verdict.Evidence(unchanged, found, margin))
+    return verdict.judge(verdict.Evidence(unchanged, found, margin, regressed_tasks=regressed))
 
 
-def _sample(suite: model.Suite, base: Answers, tuned: Answers) -> Sample:
-    return overall_sample([pairing.pair_task(task, base, tuned) for task in suite.scored_tasks]).sample
+def _regressed_tasks(pairs: Sequence[Sequence[PairedTask]], margin: float) -> tuple[str, ...]:
+    """Titles of the tasks at which the mean over the seeds is worse, among all tasks (Holm)."""
+    by_task = [(each[0].task, _mean([pair.sample() for pair in each])) for each in zip(*pairs, strict=True)]
+    found = {task.name: inference.infer(sample, _SCORE_BOUNDS) for task, sample in by_task}
+    adjusted = holm({name: each.p for name, each in found.items()})
+    evidence = {name: verdict.Evidence(False, each, margin, adjusted[name]) for name, each in found.items()}
+    return tuple(task.title for task, _ in by_task if verdict.judge(evidence[task.name]).verdict is Verdict.REGRESSED)
+
+
+def _mean(samples: Sequence[Sample]) -> Sample:
+    """The same examples, with the mean over the seeds of their differences."""
+    return samples[0].with_differences(np.mean([each.differences for each in samples], axis=0))
+
+
+def _pairs(suite: model.Suite, base: Answers, tuned: Answers) -> list[PairedTask]:
+    return [pairing.pair_task(task, base, tuned) for task in suite.scored_tasks]
