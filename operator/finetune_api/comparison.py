@@ -319,6 +319,29 @@ class CandidateStatus(ApiModel):
     """Its report.html on the artifacts volume; report.json lies beside it."""
 
 
+SEEDS_NEEDED = 5
+"""Replicates that it takes to say something of a recipe."""
+
+
+class Recipe(ApiModel):
+    """What replicates, which differ in their seed alone, say of the recipe that they were trained by."""
+
+    seeds: Count
+    """Replicates."""
+    delta: ReportedDecimal
+    """Mean over the seeds of the overall difference from the baseline."""
+    lower: ReportedDecimal
+    """Lower end of the 95% interval: the lower one of the interval over examples and the one over seeds (Student t)."""
+    upper: ReportedDecimal
+    """Upper end, likewise the higher one."""
+    spread: ReportedDecimal
+    """Standard deviation of the difference between seeds."""
+    verdict: Verdict
+    """What the evidence allows to be said of the recipe. Fewer than five seeds allow nothing."""
+    reason: VerdictReason
+    """Why it is this word."""
+
+
 class ComparisonStatus(ApiModel):
     """What is going on, and what came of it."""
 
@@ -344,6 +367,8 @@ class ComparisonStatus(ApiModel):
         tuple[CandidateStatus, ...], Field(max_length=8, json_schema_extra=list_map("fineTuneJob"))
     ] = ()
     """How each candidate did."""
+    recipe: Recipe | None = None
+    """What the candidates say together of their recipe, where they are the replicates of one FineTuneJob."""
     summary: Summary | None = None
     """The outcome in a line."""
     report: ClaimPath | None = None

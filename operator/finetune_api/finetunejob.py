@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from finetune_api.conditions import Conditions, FineTuneJobPhase
+from finetune_api.conditions import Conditions, FineTuneJobPhase, list_map
 from finetune_api.fields import (
     ApiModel,
     Count,
@@ -127,6 +127,16 @@ class Training(ApiModel):
     """When given, the training ends once the validation loss no longer falls."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
     """Fixes the order of the examples, the adapter's start and the dropout."""
+    seeds: (
+        Annotated[
+            tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...],
+            Field(min_length=2, max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        ]
+        | None
+    ) = None
+    """When given, seed means nothing: a FineTuneJob is made for each of these seeds, and status.replicates tells how
+    they do. It takes five or more to say that a recipe, and not one adapter, is better. spec.suspend is passed on to
+    them; other edits that act at once act on replicates that are made afterwards."""
 
 
 class FollowUpEvaluation(ApiModel):
@@ -285,6 +295,21 @@ class TrainingSummary(ApiModel):
     kept."""
 
 
+class Replicate(ApiModel):
+    """One of several trainings that differ in their seed alone."""
+
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    """Its seed."""
+    fine_tune_job: Annotated[str, Field(max_length=253)]
+    """The FineTuneJob that trains it."""
+    phase: FineTuneJobPhase | None = None
+    """How far it is; absent until it has begun."""
+    fine_tuned_model: Annotated[str, Field(max_length=253)] | None = None
+    """The registry entry that it left."""
+    validation_loss: ReportedDecimal | None = None
+    """Its loss on the held-out examples at the end."""
+
+
 class FineTuneJobStatus(ApiModel):
     """What is going on, and what came of it."""
 
@@ -308,6 +333,8 @@ class FineTuneJobStatus(ApiModel):
     """What the training took and reached."""
     fine_tuned_model: Annotated[str, Field(max_length=253)] | None = None
     """The registry entry that the run left."""
+    replicates: Annotated[tuple[Replicate, ...], Field(max_length=8, json_schema_extra=list_map("seed"))] = ()
+    """The trainings of spec.training.seeds."""
     comparison: Annotated[str, Field(max_length=253)] | None = None
     """The Comparison that follows by itself."""
     summary: Summary | None = None

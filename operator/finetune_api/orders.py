@@ -192,6 +192,8 @@ class CompareOrder(OrderBase):
     """Folder of the run that trained the candidate, where it is known: the report shows its curves and its dataset."""
     rivals: Annotated[tuple[EvaluationLocation, ...], Field(max_length=7)] = ()
     """The other candidates: intervals and ranking are joint, and each candidate has a compare step of its own."""
+    replicates: bool = False
+    """Whether all candidates are trainings of one recipe that differ in their seed alone."""
     gate: Gate | None = None
     cost: Cost | None = None
     costs: Costs | None = None

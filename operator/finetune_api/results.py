@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from finetune_api.comparison import CandidateStatus
+from finetune_api.comparison import CandidateStatus, Recipe
 from finetune_api.conditions import Reason
 from finetune_api.evaluation import NoiseFloor, TaskScore
 from finetune_api.fields import WireModel
@@ -84,6 +84,8 @@ class CompareResult(WireModel):
 
     result: Literal["compare"] = "compare"
     candidate: CandidateStatus
+    recipe: Recipe | None = None
+    """Of all candidates together, where they are replicates."""
     report_path: str
     """report.html, relative to the run's folder."""
     report_digest: str | None = None

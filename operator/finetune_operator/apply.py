@@ -19,11 +19,13 @@ from finetune_operator.plan.actions import (
     CreateChild,
     DeleteEvaluation,
     DeleteJob,
+    DeleteReplicate,
     EmitEvent,
     KeepReport,
     Manifest,
     ShareEvaluation,
     SuspendJob,
+    SuspendReplicate,
     WriteStatus,
 )
 from finetune_operator.plan.conditions import timestamp
@@ -42,6 +44,13 @@ TERMINATING_SECONDS = 2.0
 
 class OutdatedError(Exception):
     """The resource is another one than was observed: what else was planned for it is void."""
+
+
+_DELETED: Mapping[type[Action], tuple[str, str]] = {
+    DeleteJob: ("batch/v1", "Job"),
+    DeleteEvaluation: (API_VERSION, Kind.EVALUATION.value),
+    DeleteReplicate: (API_VERSION, Kind.FINE_TUNE_JOB.value),
+}
 
 
 @dataclass(frozen=True)
@@ -63,10 +72,11 @@ class Applier:
             case SuspendJob(name, uid, suspend):
                 self._remember(await self.cluster.set_suspended(namespace, name, uid, suspend))
                 return True
-            case DeleteJob(name, uid):
-                await self.cluster.delete("batch/v1", "Job", namespace, name, uid)
-            case DeleteEvaluation(name, uid):
-                await self.cluster.delete(API_VERSION, Kind.EVALUATION.value, namespace, name, uid)
+            case SuspendReplicate(name, uid, suspend):
+                self._remember(await self.cluster.set_replicate_suspended(namespace, name, uid, suspend))
+                return True
+            case DeleteJob() | DeleteEvaluation() | DeleteReplicate():
+                await self._delete(action)
             case ShareEvaluation(name, uid, owners):
                 await self._share(name, uid, owners)
             case KeepReport():
@@ -76,6 +86,10 @@ class Applier:
             case WriteStatus(status):
                 await self._write_status(status.to_manifest())
         return False
+
+    async def _delete(self, action: DeleteJob | DeleteEvaluation | DeleteReplicate) -> None:
+        api_version, kind = _DELETED[type(action)]
+        await self.cluster.delete(api_version, kind, self.resource.key.namespace, action.name, action.uid)
 
     def _remember(self, body: Mapping[str, Any]) -> None:
         """What a write of ours answered is known at once, not only when the watch brings it."""

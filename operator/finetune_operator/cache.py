@@ -43,6 +43,8 @@ class Cache:
         self._namespaces: dict[tuple[Kind, str], dict[Key, None]] = defaultdict(dict)
         self._referrers: dict[Key, dict[Key, None]] = defaultdict(dict)
         """Which resources name a resource, in spec or status."""
+        self._made_for: dict[str, dict[Key, None]] = defaultdict(dict)
+        """Which resources of ours were made for another one, by its uid."""
         self._key_of: dict[str, Key] = {}
         """Resources of ours by uid."""
         self._works_for: dict[str, str] = {}
@@ -63,6 +65,14 @@ class Cache:
         """The resources of a kind that name this one, which need not exist."""
         return [self._resources[other] for other in self._referrers.get(key, ()) if other.kind is kind]
 
+    def made_for(self, uid: str, kind: Kind) -> list[Any]:
+        """The resources of a kind that the operator made for the one with this uid."""
+        return [self._resources[key] for key in self._made_for.get(uid, ()) if key.kind is kind]
+
+    def maker(self, resource: AnyResource) -> Key | None:
+        """The resource that this one was made for, while it is there."""
+        return self._key_of.get(resource.owned.uid) if resource.owned is not None else None
+
     def all_keys(self) -> list[Key]:
         return list(self._resources)
 
@@ -78,6 +88,8 @@ class Cache:
         self._key_of[resource.uid] = resource.key
         for named in links(resource):
             self._referrers[named][resource.key] = None
+        if resource.owned is not None:
+            self._made_for[resource.owned.uid][resource.key] = None
         if resource.key.kind is Kind.FINE_TUNED_MODEL:
             self.lessons.put(resource)
 
@@ -95,6 +107,11 @@ class Cache:
         self._namespaces[key.kind, key.namespace].pop(key, None)
 
     def _unlink(self, resource: AnyResource) -> None:
+        if resource.owned is not None:
+            made = self._made_for.get(resource.owned.uid, {})
+            made.pop(resource.key, None)
+            if not made:
+                self._made_for.pop(resource.owned.uid, None)
         for named in links(resource):
             referrers = self._referrers.get(named, {})
             referrers.pop(resource.key, None)
@@ -176,7 +193,7 @@ class Cache:
             pods[pod.job_uid].append(pod)
         items = tuple(self._child(job, tuple(pods.pop(job.uid, ()))) for job in self._jobs.get(uid, {}).values())
         strays = tuple(pod for left in pods.values() for pod in left if pod.phase in ("Pending", "Running"))
-        return Children(items, strays, dict(self._obstacles.get(uid, {})))
+        return Children(items, strays, obstacles=dict(self._obstacles.get(uid, {})))
 
     def _child(self, job: JobView, pods: tuple[PodView, ...]) -> Child:
         newest_first = sorted(pods, key=lambda pod: (pod.created_at, pod.name), reverse=True)

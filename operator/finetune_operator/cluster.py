@@ -136,8 +136,15 @@ class Cluster:
 
     async def set_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
         """A Job's spec.suspend, and nothing else of it."""
+        return await self._set_suspended(path_of("batch/v1", "Job", namespace, name), uid, suspend)
+
+    async def set_replicate_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
+        """The same of a FineTuneJob."""
+        path = path_of(API_VERSION, Kind.FINE_TUNE_JOB.value, namespace, name)
+        return await self._set_suspended(path, uid, suspend)
+
+    async def _set_suspended(self, path: str, uid: str, suspend: bool) -> Body:
         body = {"metadata": {"uid": uid}, "spec": {"suspend": suspend}}
-        path = path_of("batch/v1", "Job", namespace, name)
         return await self._request("PATCH", path, body, query={"fieldManager": MANAGER}, content_type=MERGE)
 
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:

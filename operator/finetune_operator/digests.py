@@ -62,6 +62,11 @@ def model_name(name: str, uid: str, run: str) -> str:
     return f"{_cut(name)}-{_digest(f'{uid}/{run}')[:8]}"
 
 
+def replicate_name(name: str, uid: str, run: str, seed: int) -> str:
+    """Name of the FineTuneJob that trains one of the seeds of a run."""
+    return f"{_cut(name)}-seed-{seed}-{_digest(f'{uid}/{run}')[:8]}"
+
+
 def service_name(name: str, uid: str, run: str) -> str:
     """Name of the Service by which the pods of a run find each other. A Service's name begins with a letter."""
     return f"run-{model_name(name, uid, run)}"

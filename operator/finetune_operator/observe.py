@@ -1,8 +1,10 @@
 """What bears on a resource, gathered from the cache. No API call."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from finetune_api.conditions import FineTuneJobPhase
 from finetune_api.group import Kind
 from finetune_api.planning import GpuClass
 from finetune_operator.cache import Cache
@@ -55,15 +57,25 @@ def _named(cache: Cache, kind: Kind, beside: AnyResource, name: str | None) -> A
 def _fine_tune_job(cache: Cache, job: FineTuneJobResource, settings: Settings) -> ObservedFineTuneJob:
     names = {model_name(job.key.name, job.uid, run) for run in _runs(job)}
     about = {item.key.name for item in cache.referrers(job.key, Kind.COMPARISON) if _is_about(item, job)}
+    replicates: list[FineTuneJobResource] = cache.made_for(job.uid, Kind.FINE_TUNE_JOB)
     return ObservedFineTuneJob(
         job=job,
         settings=settings,
-        children=cache.children(job.uid),
+        children=replace(cache.children(job.uid), begun_replicates=_begun(replicates)),
+        replicates=tuple(replicates),
         models=_all_named(cache, Kind.FINE_TUNED_MODEL, job, names),
         comparisons=_all_named(cache, Kind.COMPARISON, job, names | about),
         gpu_classes=_gpu_classes(cache, job, settings),
         lessons=cache.lessons.of(job.key.namespace),
     )
+
+
+_NOTHING_YET = (None, FineTuneJobPhase.PENDING, FineTuneJobPhase.PREPARING, FineTuneJobPhase.QUEUED)
+
+
+def _begun(replicates: Iterable[FineTuneJobResource]) -> frozenset[str]:
+    begun = (job.owned for job in replicates if job.status.phase not in _NOTHING_YET)
+    return frozenset(owned.run for owned in begun if owned is not None)
 
 
 def _gpu_classes(cache: Cache, job: FineTuneJobResource, settings: Settings) -> tuple[GpuClass, ...]:
@@ -131,6 +143,9 @@ def dependents(cache: Cache, resource: AnyResource) -> list[Key]:
 
 def _those_that_look_at(cache: Cache, resource: AnyResource) -> Iterator[Key]:
     key = resource.key
+    maker = cache.maker(resource)
+    if maker is not None:
+        yield maker
     for kind in (Kind.COMPARISON, Kind.EVALUATION, Kind.FINE_TUNED_MODEL):
         yield from (item.key for item in cache.referrers(key, kind))
     match key.kind:

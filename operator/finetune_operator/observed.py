@@ -24,6 +24,8 @@ class ObservedFineTuneJob:
     """Comparisons with this job as candidate, and those that bear the name of a follow-up, whosever they are."""
     gpu_classes: tuple[GpuClass, ...] = ()
     """GPUs of the nodes that spec.resources.nodeSelector allows."""
+    replicates: tuple[FineTuneJobResource, ...] = ()
+    """FineTuneJobs that were made for the seeds of this one, of any run."""
     lessons: tuple[FineTunedModelResource, ...] = ()
     """What finished trainings of this namespace left, latest first."""
 

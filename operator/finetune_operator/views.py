@@ -216,6 +216,8 @@ class Children:
     items: tuple[Child, ...] = ()
     strays: tuple[PodView, ...] = ()
     """Pods that have not ended though their Job is gone."""
+    begun_replicates: frozenset[str] = frozenset()
+    """Runs of which a replicate has begun to train."""
     obstacles: Mapping[tuple[str, str], Obstacle] = field(default_factory=dict)
     """What stands in the way of children, by their kind and name."""
 
@@ -234,7 +236,7 @@ class Children:
 
     def anything_started(self, run: str) -> bool:
         """Whether a pod of the run ever ran, or a Job of it ended."""
-        return any(item.started for item in self.items if item.job.owned.run == run)
+        return run in self.begun_replicates or any(item.started for item in self.items if item.job.owned.run == run)
 
     def waits_unstarted(self, run: str) -> bool:
         """Whether the run's latest Job is asking for a node, an image or a volume, and has never got that far."""

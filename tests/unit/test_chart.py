@@ -32,10 +32,10 @@ OPERATOR_RULES = [
     {"apiGroups": ["finetune.dev"], "resources": [f"{kind}/status" for kind in OUR_KINDS], "verbs": ["patch"]},
     {
         "apiGroups": ["finetune.dev"],
-        "resources": ["finetunedmodels", "comparisons", "evaluations"],
+        "resources": ["finetunejobs", "finetunedmodels", "comparisons", "evaluations"],
         "verbs": ["create"],
     },
-    {"apiGroups": ["finetune.dev"], "resources": ["evaluations"], "verbs": ["patch", "delete"]},
+    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs", "evaluations"], "verbs": ["patch", "delete"]},
     {
         "apiGroups": ["batch"],
         "resources": ["jobs"],

@@ -12,6 +12,7 @@ from finetune_api.comparison import (
     ParseFailures,
     PerplexityEffect,
     Ranking,
+    Recipe,
     TaskEffect,
 )
 from finetune_api.verdicts import Verdict
@@ -35,6 +36,22 @@ def candidate_status(
         ranking=_ranking(result.standing),
         versus=_versus(result.standing),
         cost=cost and cost.model_copy(update={"kwh_per_point": _kwh_per_point(result, cost)}),
+    )
+
+
+def recipe_status(result: ComparisonResult) -> Recipe | None:
+    """What the candidates say together, where they are replicates."""
+    recipe = result.recipe
+    if recipe is None:
+        return None
+    return Recipe(
+        seeds=recipe.seeds,
+        delta=figures.difference(recipe.difference),
+        lower=figures.difference(recipe.low),
+        upper=figures.difference(recipe.high),
+        spread=figures.score(recipe.spread),
+        verdict=recipe.verdict,
+        reason=recipe.reason,
     )
 
 

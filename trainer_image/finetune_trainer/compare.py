@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from finetune_api.comparison import Gate
 from finetune_api.conditions import Reason
 from finetune_api.group import Step
 from finetune_api.orders import CompareOrder
 from finetune_api.report_parcel import report_digest
 from finetune_api.results import CompareResult
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
-from finetune_trainer.candidate_status import candidate_status
+from finetune_trainer.candidate_status import candidate_status, recipe_status
 from finetune_trainer.evaluation.alike import differences
 from finetune_trainer.evaluation.finished import FinishedEvaluation, read_finished
 from finetune_trainer.evaluation.questions import load_questions
@@ -27,6 +26,7 @@ from finetune_trainer.statistics import ranking
 from finetune_trainer.statistics.comparison import compare_scores
 from finetune_trainer.statistics.gates import GatePolicy
 from finetune_trainer.statistics.pairing import PairingError
+from finetune_trainer.statistics.recipe import judge_recipe
 from finetune_trainer.statistics.results import ComparisonResult
 from finetune_trainer.statistics.slices import slice_effects
 from finetune_trainer.suites.digest import suite_digest
@@ -72,7 +72,7 @@ def _compare(order: CompareOrder) -> Findings:
         suite=suite,
         baseline=baseline,
         candidate=candidate,
-        result=_judge(baseline, candidate, rivals, suite, order.gate),
+        result=_judge(baseline, candidate, rivals, suite, order),
         cost=order.cost,
         earlier_looks=order.earlier_looks,
         contaminated=order.contaminated,
@@ -87,16 +87,17 @@ def _judge(
     candidate: FinishedEvaluation,
     rivals: Sequence[FinishedEvaluation],
     suite: LoadedSuite,
-    gate: Gate | None,
+    order: CompareOrder,
 ) -> ComparisonResult:
     try:
-        result = compare_scores(
-            baseline.predictions, candidate.predictions, suite.suite, None if gate is None else GatePolicy.of(gate)
-        )
+        policy = None if order.gate is None else GatePolicy.of(order.gate)
+        result = compare_scores(baseline.predictions, candidate.predictions, suite.suite, policy)
         if not rivals:
             return result
         all_answers = {each.name: each.predictions for each in (candidate, *rivals)}
-        return replace(result, standing=ranking.stand(suite.suite, baseline.predictions, all_answers)[candidate.name])
+        standing = ranking.stand(suite.suite, baseline.predictions, all_answers)[candidate.name]
+        recipe = judge_recipe(suite.suite, baseline.predictions, all_answers) if order.replicates else None
+        return replace(result, standing=standing, recipe=recipe)
     except PairingError as error:
         raise UserError(Reason.CONTENT_CHANGED, f"the two evaluations cannot be paired: {error}") from error
 
@@ -138,6 +139,7 @@ def _check_alike(baseline: FinishedEvaluation, candidate: FinishedEvaluation) ->
 def _result(order: CompareOrder, findings: Findings, short: Path) -> CompareResult:
     return CompareResult(
         candidate=candidate_status(order.candidate.name, findings.result, order.cost, counts(findings.flips)),
+        recipe=recipe_status(findings.result),
         report_path=f"{Step.COMPARE}/{REPORT_FILE}",
         report_digest=report_digest(short.read_bytes()) if short.is_file() else None,
     )

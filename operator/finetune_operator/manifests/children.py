@@ -17,7 +17,7 @@ from finetune_api.group import API_VERSION, Kind
 from finetune_api.planning import TrainingPlan
 from finetune_api.results import TrainResult
 from finetune_api.sources import ClaimPath
-from finetune_operator.digests import evaluation_name, model_name, report_name
+from finetune_operator.digests import evaluation_name, model_name, replicate_name, report_name
 from finetune_operator.manifests.ownership import child_labels, owner_reference
 from finetune_operator.views import AnyResource, ComparisonResource, FineTuneJobResource
 
@@ -64,10 +64,12 @@ def _gpus_in_all(plan: TrainingPlan, spec: FineTuneJobSpec) -> int:
 
 
 def follow_up_comparison(job: FineTuneJobResource, run: str, spec: FineTuneJobSpec) -> dict[str, Any]:
-    """The Comparison with the base model that spec.evaluation asks for."""
+    """The Comparison with the base model that spec.evaluation asks for: of the job, or of all its replicates."""
     assert spec.evaluation is not None, "only asked for when the spec has an evaluation"
+    seeds = spec.training.seeds or ()
+    names = [replicate_name(job.key.name, job.uid, run, seed) for seed in seeds] or [job.key.name]
     wanted = ComparisonSpec(
-        candidates=(Candidate(fine_tune_job=job.key.name),),
+        candidates=tuple(Candidate(fine_tune_job=name) for name in names),
         suite=spec.evaluation.suite,
         resources=spec.resources,
         artifacts=spec.artifacts,
@@ -77,6 +79,16 @@ def follow_up_comparison(job: FineTuneJobResource, run: str, spec: FineTuneJobSp
     )
     name = model_name(job.key.name, job.uid, run)
     manifest = _manifest(Kind.COMPARISON, job, run, name, wanted.to_manifest())
+    manifest["metadata"]["ownerReferences"] = [owner_reference(job)]
+    return manifest
+
+
+def replicate(job: FineTuneJobResource, run: str, spec: FineTuneJobSpec, seed: int) -> dict[str, Any]:
+    """The FineTuneJob that trains one of several seeds. It is evaluated together with the others."""
+    training = spec.training.model_copy(update={"seed": seed, "seeds": None})
+    wanted = spec.model_copy(update={"training": training, "evaluation": None})
+    name = replicate_name(job.key.name, job.uid, run, seed)
+    manifest = _manifest(Kind.FINE_TUNE_JOB, job, run, name, wanted.to_manifest())
     manifest["metadata"]["ownerReferences"] = [owner_reference(job)]
     return manifest
 

@@ -191,6 +191,8 @@ def compare(
     earlier_looks: int | None,
     training: ClaimPath | None,
     folder: str,
+    *,
+    replicates: bool = False,
 ) -> CompareOrder:
     return CompareOrder(
         directory=mounted(folder),
@@ -201,6 +203,7 @@ def compare(
         contaminated=candidate.contaminated,
         rivals=tuple(_evaluation(name, status) for name, status in rivals.items()),
         training=claim_location(training, "spec.adapter.persistentVolumeClaim") if training is not None else None,
+        replicates=replicates,
         gate=spec.gate,
         cost=cost,
         earlier_looks=earlier_looks,

@@ -44,6 +44,24 @@ class SuspendJob:
 
 
 @dataclass(frozen=True)
+class DeleteReplicate:
+    """DELETE a FineTuneJob that the operator made for one of several seeds."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class SuspendReplicate:
+    """Set spec.suspend of such a FineTuneJob, and nothing else of it: the one field of a spec that the operator
+    writes to what is there."""
+
+    name: str
+    uid: str
+    suspend: bool
+
+
+@dataclass(frozen=True)
 class ShareEvaluation:
     """Note on an Evaluation that one more Comparison uses it: a non-controller ownerReference."""
 
@@ -80,7 +98,16 @@ class WriteStatus:
 
 
 Action = (
-    CreateChild | DeleteJob | DeleteEvaluation | SuspendJob | ShareEvaluation | KeepReport | EmitEvent | WriteStatus
+    CreateChild
+    | DeleteJob
+    | DeleteEvaluation
+    | DeleteReplicate
+    | SuspendJob
+    | SuspendReplicate
+    | ShareEvaluation
+    | KeepReport
+    | EmitEvent
+    | WriteStatus
 )
 
 

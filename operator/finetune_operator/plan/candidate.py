@@ -115,9 +115,19 @@ def _is_edited(job: FineTuneJobResource) -> bool:
     return another or job.status.observed_generation < job.generation
 
 
+def _names_a_recipe(job: FineTuneJobResource) -> str:
+    names = ", ".join(item.fine_tune_job for item in job.status.replicates) or "as its status.replicates tells them"
+    return (
+        f"spec.candidates: FineTuneJob {job.key.name} trains replicates and leaves no model of its own. "
+        f"Name the replicates: {names}."
+    )
+
+
 def _ask(situation: Situation, job: FineTuneJobResource) -> Resolved | Awaited | Lost:
     """How the job stands."""
     name = job.key.name
+    if job.status.replicates or job.spec.training.seeds is not None:
+        return Lost(situation, Reason.ORDER_INVALID, _names_a_recipe(job))
     if job.status.phase in (FineTuneJobPhase.SUCCEEDED, FineTuneJobPhase.FAILED) and _is_edited(job):
         return Awaited(situation, f"Waiting for FineTuneJob {name}, whose spec was changed.")
     if job.status.phase is FineTuneJobPhase.FAILED:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from finetune_api.comparison import CandidateStatus
+from finetune_api.comparison import CandidateStatus, Recipe
 from finetune_api.conditions import ComparisonPhase, ConditionType, Reason
 from finetune_api.evaluation import ModelUnderTest
 from finetune_api.finetunedmodel import FineTunedModelSpec
@@ -55,7 +55,7 @@ def _work(situation: Situation) -> Plan:
         situation = situation.forgetting_the_candidates()
     states = [item.state(Step.COMPARE) for item in situation.each]
     if all(_is_compared(state) for state in states) and situation.evaluation_names:
-        return _succeed(_with_results(situation, states))
+        return _succeed(_with_results(situation, states), _recipe(states))
     match resolve_all(situation):
         case Awaited(awaiting, message, look_again):
             report = Report(Phase.PENDING, Reason.WAITING_FOR_CANDIDATE, message)
@@ -143,7 +143,7 @@ def _compare(situation: Situation, model: Models) -> Plan:
     states = [pursuit.state for pursuit in pursuits]
     situation = _with_results(situation, states)
     if all(_is_compared(state) for state in states):
-        return _succeed(situation)
+        return _succeed(situation, _recipe(states))
     pursuit = _together(pursuits)
     match pursuit.state:
         case Broken() as broken:
@@ -204,15 +204,23 @@ def _with_whole_names(situation: Situation, told: CandidateStatus) -> CandidateS
     return told.model_copy(update={"versus": tuple(versus)})
 
 
-def _succeed(situation: Situation) -> Plan:
+def _recipe(states: Sequence[State]) -> Recipe | None:
+    """All that were compared say the same of it."""
+    results = (state.result for state in states if isinstance(state, Done))
+    told = (result.recipe for result in results if isinstance(result, CompareResult))
+    return next((recipe for recipe in told if recipe is not None), None)
+
+
+def _succeed(situation: Situation, recipe: Recipe | None) -> Plan:
     """All candidates are compared: the best one is what the summary is about, and whose gates decide the reason."""
     candidates = situation.candidates
     best = verdict.best(candidates)
     reason = Reason.COMPARED if verdict.passed(best) else Reason.GATE_FAILED
-    report = Report(Phase.SUCCEEDED, reason, verdict.sentences(candidates), validated=True)
+    report = Report(Phase.SUCCEEDED, reason, verdict.sentences(candidates, recipe), validated=True)
     fields = {
         "candidates": candidates,
-        "summary": verdict.summary(best),
+        "recipe": recipe,
+        "summary": verdict.summary(best) if recipe is None else verdict.summary_of_recipe(candidates, recipe),
         "report": best.report,
         "earlier_looks": situation.earlier_looks,
         "progress": None,
@@ -338,6 +346,7 @@ def _compare_order(situation: Situation, models: Models) -> tuple[Any, tuple[Any
         situation.earlier_looks,
         training,
         situation.compare_folder,
+        replicates=situation.are_replicates,
     )
     answers = (baseline.status, tuned.status, *others.values())
     return order, (*(item.predictions for item in answers), situation.spec.suite, training)

@@ -101,6 +101,13 @@ class Situation:
         )
 
     @property
+    def are_replicates(self) -> bool:
+        """Whether all candidates were made for the seeds of one run of one FineTuneJob."""
+        jobs = [item.job for item in self.each]
+        makers = {(job.owned.uid, job.owned.run) if job and job.owned else None for job in jobs}
+        return len(jobs) > 1 and len(makers) == 1 and None not in makers
+
+    @property
     def folder(self) -> str:
         return orders.run_folder(self.observed.comparison, self.run.digest)
 

@@ -12,7 +12,15 @@ from finetune_api.runs import Run
 from finetune_operator.manifests.object_storage import credentials_of as storage_credentials
 from finetune_operator.manifests.tracking import credentials_of as tracking_credentials
 from finetune_operator.observed import ObservedFineTuneJob
-from finetune_operator.plan import follow_up, lifecycle, object_storage, secrets, tracking, training_report
+from finetune_operator.plan import (
+    follow_up,
+    lifecycle,
+    object_storage,
+    replicates,
+    secrets,
+    tracking,
+    training_report,
+)
 from finetune_operator.plan.actions import NOTHING, Action, Plan
 from finetune_operator.plan.attempts import Done, Paused, Running, Suspended, Waiting
 from finetune_operator.plan.conditions import Wanted
@@ -39,13 +47,15 @@ def plan(observed: ObservedFineTuneJob, now: datetime) -> Plan:
         return NOTHING
     course = lifecycle.course_of(observed.job, observed.children, now)
     situation = Situation(observed, course, now)
-    stale = superseded_jobs(observed.children, course.run)
+    stale = (*superseded_jobs(observed.children, course.run), *replicates.superseded(observed, course.run))
     decided = _after_the_end(situation) if course.status.phase in (Phase.SUCCEEDED, Phase.FAILED) else _work(situation)
     return replace(decided, actions=(*decided.actions, *stale))
 
 
 def _work(situation: Situation) -> Plan:
     """The steps in their order. A training that is under way needs no preparation, whatever the status says."""
+    if situation.spec.training.seeds is not None:
+        return _replicate(situation)
     situation = _with_preparation(situation)
     match situation.state(Step.TRAIN):
         case Done(TrainResult() as trained) if situation.prepared:
@@ -58,6 +68,16 @@ def _work(situation: Situation) -> Plan:
     if situation.is_planned_for_other_gpus:
         situation = situation.planned_anew()
     return _train(situation) if situation.prepared else _prepare(situation)
+
+
+def _replicate(situation: Situation) -> Plan:
+    """Others train, one for each seed."""
+    standing = replicates.stand(situation)
+    over = standing.report.succeeded or standing.report.failed
+    run = lifecycle.ended(situation.run, situation.now) if over else situation.run
+    fields = {"replicates": standing.replicates, "progress": standing.progress}
+    actions = _told(situation, standing.report, run=run, **fields)
+    return Plan((*actions, *standing.actions), standing.look_again_seconds)
 
 
 def _with_preparation(situation: Situation) -> Situation:

@@ -79,7 +79,10 @@ def _summary(observed: ObservedFineTuneJob, run: Run, follow_up: str) -> Summary
         comparison
         for comparison in observed.comparisons
         if comparison.status.summary is not None
-        and any(candidate.run == run.digest for candidate in comparison.status.candidates)
+        and (
+            (comparison.key.name == follow_up and _is_ours(comparison, observed))
+            or any(candidate.run == run.digest for candidate in comparison.status.candidates)
+        )
     ]
     best = min(ended, key=lambda item: (item.key.name != follow_up, item.key.name), default=None)
     return best.status.summary if best is not None else None

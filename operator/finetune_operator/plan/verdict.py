@@ -1,6 +1,8 @@
 """What a finished comparison is told as: a line for the columns, a sentence for people."""
 
-from finetune_api.comparison import CandidateStatus
+from decimal import Decimal
+
+from finetune_api.comparison import SEEDS_NEEDED, CandidateStatus, Recipe
 from finetune_api.runs import Summary
 from finetune_api.verdicts import Verdict
 
@@ -21,8 +23,26 @@ def best(candidates: tuple[CandidateStatus, ...]) -> CandidateStatus:
     return min(candidates, key=lambda item: item.ranking.rank if item.ranking is not None else 1)
 
 
-def sentences(candidates: tuple[CandidateStatus, ...]) -> str:
-    """The best one first, by name where there are several."""
+def summary_of_recipe(candidates: tuple[CandidateStatus, ...], recipe: Recipe) -> Summary:
+    """The mean over the seeds."""
+    scores = [candidate.overall for candidate in candidates if candidate.overall is not None]
+    tuned = sum(Decimal(score.tuned) for score in scores) / len(scores)
+    return Summary(base=scores[0].base, tuned=f"{tuned:.4f}", delta=recipe.delta, verdict=recipe.verdict)
+
+
+def sentence_of_recipe(recipe: Recipe) -> str:
+    words = (
+        f"The recipe, over {recipe.seeds} seeds: {recipe.verdict.value} (delta {recipe.delta}, 95% interval "
+        f"{recipe.lower} to {recipe.upper}, standard deviation between seeds {recipe.spread})."
+    )
+    needed = f" It takes {SEEDS_NEEDED} seeds or more to say that a recipe is better."
+    return words + (needed if recipe.seeds < SEEDS_NEEDED else "")
+
+
+def sentences(candidates: tuple[CandidateStatus, ...], recipe: Recipe | None = None) -> str:
+    """The recipe, then the best candidate first, by name where there are several."""
+    if recipe is not None:
+        return f"{sentence_of_recipe(recipe)} {sentences(candidates)}"
     if len(candidates) == 1:
         return sentence(candidates[0])
     first = best(candidates)

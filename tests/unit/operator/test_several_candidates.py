@@ -151,6 +151,7 @@ def test_a_rival_whose_long_name_was_cut_is_told_by_its_whole_name() -> None:
     long = "second-" + "x" * 35
     there = comparison(candidates=[{"fineTuneJob": name} for name in ("first", long)])
     models = (*trained("first"), *trained(long))
+    there = told(there, *models)
     prepare = job_of(there, Step.PREPARE, ended="Complete")
     digests = zip(("base", "first", long), (DIGEST, OTHER_DIGEST, THIRD_DIGEST), strict=True)
     there = told(there, *models, prepare, with_result(prepare, resolved(*digests)))

@@ -18,6 +18,7 @@ from finetune_api.comparison import (
     ParseFailures,
     PerplexityEffect,
     Ranking,
+    Recipe,
     TaskEffect,
 )
 from finetune_api.results import TERMINATION_MESSAGE_LIMIT, CompareResult, cut_name, parse_result
@@ -25,6 +26,15 @@ from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer.termination import bounded_document
 
 DICE = random.Random(5)
+RECIPE = Recipe(
+    seeds=8,
+    delta="+0.1234",
+    lower="-0.0567",
+    upper="+0.2891",
+    spread="0.0345",
+    verdict=Verdict.INCONCLUSIVE,
+    reason=VerdictReason.INTERVAL_TOO_WIDE,
+)
 
 
 def a_name(length: int) -> str:
@@ -87,10 +97,10 @@ def the_widest(*titles: str, name_length: int = 253, note: str = "not measured: 
 
 
 def read_back(candidate: CandidateStatus) -> CandidateStatus:
-    document = bounded_document(CompareResult(candidate=candidate, report_path="compare/report.html"))
+    document = bounded_document(CompareResult(candidate=candidate, recipe=RECIPE, report_path="compare/report.html"))
     assert len(document.encode()) <= TERMINATION_MESSAGE_LIMIT
     result = parse_result(document)
-    assert isinstance(result, CompareResult)
+    assert isinstance(result, CompareResult) and result.recipe == RECIPE
     return result.candidate
 
 

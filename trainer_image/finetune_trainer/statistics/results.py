@@ -15,6 +15,7 @@ from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer.statistics.inference import Inference
 from finetune_trainer.statistics.parse_split import ParseSplit
 from finetune_trainer.statistics.ranking import Standing
+from finetune_trainer.statistics.recipe import RecipeResult
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class ComparisonResult:
     gates: tuple[GateResult, ...]
     standing: Standing | None = None
     """Among several candidates; None where there is one."""
+    recipe: RecipeResult | None = None
+    """Of all candidates together, where they are replicates of one recipe."""
 
     @property
     def verdict(self) -> Verdict:

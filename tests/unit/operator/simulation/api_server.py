@@ -117,6 +117,11 @@ class ApiServer:
         self.writes.append(Write("suspend", "Job", name))
         return self._changed({**job, "spec": {**job["spec"], "suspend": suspend}})
 
+    def set_replicate_suspended(self, name: str, uid: str, suspend: bool) -> Raw:
+        self._demand_uid(self.read(Kind.FINE_TUNE_JOB.value, name), uid)
+        self.writes.append(Write("suspend", Kind.FINE_TUNE_JOB.value, name))
+        return self.edit(Kind.FINE_TUNE_JOB.value, name, suspend=suspend)
+
     def delete(self, kind: str, name: str, uid: str | None = None) -> None:
         body = self.read(kind, name)
         if uid is not None and body["metadata"]["uid"] != uid:

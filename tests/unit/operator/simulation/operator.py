@@ -89,6 +89,9 @@ class SimulatedCluster(Cluster):
     async def set_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
         return await self._write(lambda: self._server.set_suspended(name, uid, suspend))
 
+    async def set_replicate_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
+        return await self._write(lambda: self._server.set_replicate_suspended(name, uid, suspend))
+
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
         try:
             await self._write(lambda: self._server.delete(kind, name, uid))

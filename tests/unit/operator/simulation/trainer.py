@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from finetune_api.comparison import Recipe
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
 from finetune_api.orders import (
@@ -18,8 +19,19 @@ from finetune_api.orders import (
     parse_order,
 )
 from finetune_api.results import EvaluateResult, Failure, Result, TrainResult
+from finetune_api.verdicts import Verdict, VerdictReason
 
 from ..outcomes import TRAINED, compared, evaluated, prepared, resolved
+
+RECIPE = Recipe(
+    seeds=5,
+    delta="+0.2000",
+    lower="+0.1000",
+    upper="+0.3000",
+    spread="0.0200",
+    verdict=Verdict.IMPROVED,
+    reason=VerdictReason.INTERVAL_ABOVE_ZERO,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,8 @@ class Trainer:
                 self._keep(order.directory, "evaluate", scores)
                 return scores
             case CompareOrder():
-                return compared(order.candidate.name)
+                result = compared(order.candidate.name)
+                return result.model_copy(update={"recipe": RECIPE}) if order.replicates else result
 
     def _keep(self, folder: str, step: str, result: TrainResult | EvaluateResult) -> None:
         self.computed.append((folder, step))

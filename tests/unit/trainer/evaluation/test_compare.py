@@ -101,6 +101,17 @@ def test_a_comparison_is_made_once(two_evaluations: Desk) -> None:
     assert report.stat().st_mtime_ns == written
 
 
+def test_replicates_are_judged_as_a_recipe_and_other_rivals_are_not(two_evaluations: Desk) -> None:
+    rivals = [two_evaluations.evaluation("base", "seed-2").model_dump()]
+    assert compared(two_evaluations, rivals=rivals).recipe is None
+    folder = str(two_evaluations.root / "replicates")
+    recipe = compared(two_evaluations, rivals=rivals, replicates=True, directory=folder).recipe
+    assert recipe is not None and recipe.seeds == 2
+    assert (recipe.verdict, recipe.reason) == ("Inconclusive", "InsufficientData"), "two seeds tell nothing"
+    figures = json.loads((two_evaluations.root / "replicates/compare/report.json").read_text())
+    assert figures["recipe"]["seeds"] == 2
+
+
 def test_the_cost_is_handed_on(two_evaluations: Desk) -> None:
     cost = Cost(training_hours="0.12", energy_note="not measured: no GPU")
     assert compared(two_evaluations, cost=cost).candidate.cost == cost
