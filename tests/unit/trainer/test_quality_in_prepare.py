@@ -47,7 +47,7 @@ def test_findings_are_counted_reported_and_listed_worst_first(workplace: Workpla
     assert (quality.examples, quality.inconsistent, quality.personal, quality.irrelevant) == (43, 1, 1, 1)
     assert quality.to_review == 3
     assert [entry["line"] for entry in review(workplace)] == [43, 42, 41]
-    assert review(workplace)[1]["kinds"] == ["inconsistent"]
+    assert review(workplace)[1]["kinds"] == ["Inconsistent"]
     report = json.loads((workplace.directory / "prepare" / "dataset_report.json").read_text())
     assert sum(bar["count"] for bar in report["quality"]["histograms"][0]["bars"]) == 43
     assert {"looking at the examples"} <= {event.get("stage") for event in workplace.events}
@@ -121,4 +121,4 @@ def test_another_language_is_told(workplace: Workplace) -> None:
     assert quality is not None
     assert {share.name: share.count for share in quality.languages} == {"en": 40, "de": 1}
     assert {share.name: share.count for share in quality.labels} == {"positive": 41}
-    assert ("language", 41) in {(entry["kinds"][0], entry["line"]) for entry in review(workplace)}
+    assert ("Language", 41) in {(entry["kinds"][0], entry["line"]) for entry in review(workplace)}
