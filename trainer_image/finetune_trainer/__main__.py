@@ -1,6 +1,6 @@
 """Carries out one order: `python3 -m finetune_trainer` in a pod, `finetune run order.json` by hand.
 
-Also by hand: `finetune plan`, without a cluster, and `finetune import-gguf`.
+Also by hand, without a cluster: `finetune plan`, `dataset`, `suite`, `compare` and `import-gguf`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class _Command:
 _COMMANDS = {
     "plan": _Command("finetune_trainer.plan_command.command", "say what a FineTuneJob needs, without a cluster"),
     "dataset": _Command("finetune_trainer.dataset_command.command", "generate a dataset, or tell how two differ"),
-    "suite": _Command("finetune_trainer.suite_command.command", "turn other formats into a suite, and back"),
+    "suite": _Command(
+        "finetune_trainer.suite_command.command", "check a suite, or turn other formats into one, and back"
+    ),
     "compare": _Command("finetune_trainer.compare_command.command", "compare two files of predictions"),
     "import-gguf": _Command("finetune_trainer.import_gguf", "turn a GGUF file into a model folder", stops_cleanly=True),
 }

@@ -10,7 +10,8 @@ UNBOUNDED = "unbounded"
 
 
 def score(value: float) -> str:
-    return f"{value:.4f}"
+    """A mean that is summed up in another order may differ in its last bit, and must not read as another score."""
+    return f"{round(value, 12):.4f}"
 
 
 def difference(value: float) -> str:
@@ -39,5 +40,5 @@ def probability(value: float) -> str:
 
 def _signed(value: float, decimals: int) -> str:
     """Zero has no sign, whichever side it was rounded from."""
-    text = f"{value:+.{decimals}f}"
+    text = f"{round(value, 12):+.{decimals}f}"
     return text[1:] if float(text) == 0 else text

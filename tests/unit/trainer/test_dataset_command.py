@@ -156,6 +156,14 @@ def test_a_file_holds_training_rows_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["train.jsonl"]
 
 
+def test_a_folder_is_not_made_where_a_file_of_another_kind_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert generate(tmp_path / "train.json") == 2
+    assert "a file of rows is called *.jsonl" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
 def test_what_is_there_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "train.jsonl").write_text("mine")
     assert generate(tmp_path / "train.jsonl") == 2

@@ -13,6 +13,7 @@ from finetune_api.conditions import Reason
 from finetune_api.results import PrepareTrainingResult
 from finetune_trainer import prepare_training
 from finetune_trainer.failures import UserError
+from finetune_trainer.suites.load import builtin_suite_folder, load_suite
 
 _WRONG = {"instruction": "EPS?", "input": "The company earned $2.00 per share.", "output": "9.99"}
 _PERSONAL = {
@@ -47,7 +48,7 @@ def test_findings_are_counted_reported_and_listed_worst_first(workplace: Workpla
     assert (quality.examples, quality.inconsistent, quality.personal, quality.irrelevant) == (43, 1, 1, 1)
     assert quality.to_review == 3
     assert [entry["line"] for entry in review(workplace)] == [43, 42, 41]
-    assert review(workplace)[1]["kinds"] == ["inconsistent"]
+    assert review(workplace)[1]["kinds"] == ["Inconsistent"]
     report = json.loads((workplace.directory / "prepare" / "dataset_report.json").read_text())
     assert sum(bar["count"] for bar in report["quality"]["histograms"][0]["bars"]) == 43
     assert {"looking at the examples"} <= {event.get("stage") for event in workplace.events}
@@ -121,4 +122,22 @@ def test_another_language_is_told(workplace: Workplace) -> None:
     assert quality is not None
     assert {share.name: share.count for share in quality.languages} == {"en": 40, "de": 1}
     assert {share.name: share.count for share in quality.labels} == {"positive": 41}
-    assert ("language", 41) in {(entry["kinds"][0], entry["line"]) for entry in review(workplace)}
+    assert ("Language", 41) in {(entry["kinds"][0], entry["line"]) for entry in review(workplace)}
+
+
+def test_a_leak_that_a_person_accepted_is_left_out_and_counted_all_the_same(workplace: Workplace) -> None:
+    suite = load_suite(builtin_suite_folder("finance"))
+    question = (suite.examples["eps-extraction"][0].messages or ())[0].content
+    rows = [{"prompt": f"{row['instruction']}\n\n{row['input']}", "completion": row["output"]} for row in eps_rows(40)]
+    workplace.write_rows([*rows, {"prompt": question, "completion": "3"}])
+    changes = {
+        "validation_fraction": "0",
+        "suite": {"builtin": "finance"},
+        "training": TRAINING | {"sequence_length": 512},
+    }
+    prepared(workplace, **changes)
+    (leak,) = (entry for entry in review(workplace) if "LeakedSuite" in entry["kinds"])
+    accepted = decisions(workplace, {"id": leak["id"], "decision": "accept"})
+    result = prepared(workplace, **changes, decisions=accepted)
+    assert result.dataset.quality is not None
+    assert (result.dataset.train, result.dataset.quality.leaked_suite, result.dataset.quality.accepted) == (40, 1, 1)

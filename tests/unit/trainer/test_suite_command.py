@@ -102,6 +102,15 @@ def test_check_says_what_a_suite_holds_or_what_is_wrong(tmp_path: Path, capsys: 
     assert "suite.yaml: no such file" in capsys.readouterr().err
 
 
+def test_check_says_where_no_verdict_can_be_had(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suite = tmp_path / "fiqa"
+    assert main(["suite", "convert", "--from", "fiqa", str(PUBLISHED / "fiqa.csv"), "--output", str(suite)]) == 0
+    assert main(["suite", "check", str(builtin_suite_folder("finance"))]) == 0
+    small, _, large = capsys.readouterr().out.partition("suite finance")
+    assert "too few for a verdict" in small and "20 are needed" in small
+    assert "too few" not in large
+
+
 def test_the_command_works_without_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"

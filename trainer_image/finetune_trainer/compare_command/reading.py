@@ -23,6 +23,16 @@ MAX_ROWS = 240_000
 
 _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
+_REQUIRED = {
+    "id": "give each example one of its own, the same in both files",
+    "task": "give the name of what was asked, such as eps",
+    "group": "name what makes examples alike, such as the company; where nothing does, repeat the id",
+}
+_REMEDIES = {
+    "string_type": "put it in quotation marks",
+    "less_than_equal": "a score is a share from 0 to 1, no percentage",
+}
+
 
 def _is_a_number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -131,11 +141,20 @@ def _parse(place: Place, line: bytes) -> Row:
     try:
         row = Row.model_validate(document)
     except pydantic.ValidationError as error:
-        fault = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in fault["loc"])
-        raise InputError(f"{place}: {field}: {fault['msg'].removeprefix('Value error, ')}") from error
+        raise InputError(f"{place}: {_fault(error)}") from error
     _check_whole(place, row)
     return row
+
+
+def _fault(error: pydantic.ValidationError) -> str:
+    """The first one, with what would be right."""
+    fault = error.errors(include_url=False, include_context=False)[0]
+    field = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "missing":
+        return f"{field}: missing; {_REQUIRED[field]}"
+    remedy = _REMEDIES.get(fault["type"])
+    said = fault["msg"].removeprefix("Value error, ")
+    return f"{field}: {said}" + (f"; {remedy}" if remedy is not None else "")
 
 
 def _check_whole(place: Place, row: Row) -> None:

@@ -44,6 +44,8 @@ def generate(order: Order) -> dict[Part, int]:
     output = order.output.absolute()
     if output.exists():
         raise InputError(f"--output: {order.output} is there already: name another place, or remove it")
+    if output.suffix == ".json":
+        raise InputError(f"--output: {order.output}: a file of rows is called *.jsonl; any other name is a folder's")
     told = _Progress(order.rows)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from finetune_trainer.scoring.predictions import PredictionsError, read_predictions
+from finetune_trainer.statistics.inference import MINIMUM_EFFECTIVE_GROUPS
 from finetune_trainer.suite_command import lm_eval, published, writing
 from finetune_trainer.suites.load import load_suite
 from finetune_trainer.suites.model import LoadedSuite, SuiteError, Task
@@ -45,14 +46,27 @@ def _told(loaded: LoadedSuite) -> str:
 
 
 def _told_of(loaded: LoadedSuite, task: Task) -> str:
-    examples = loaded.examples[task.name]
-    sizes = Counter(example.group for example in examples)
-    effective = len(examples) ** 2 / sum(size**2 for size in sizes.values())
-    search = sum(is_search(loaded.suite, example.group) for example in examples)
+    groups = [example.group for example in loaded.examples[task.name]]
+    holdout = [group for group in groups if not is_search(loaded.suite, group)]
     return (
-        f"  {task.name} ({task.scorer.kind}): {len(examples)} examples, {len(sizes)} groups ({effective:.1f} "
-        f"effective), {len(examples) - search} in holdout, {search} in search"
+        f"  {task.name} ({task.scorer.kind}): {len(groups)} examples, {len(set(groups))} groups "
+        f"({_effective(groups):.1f} effective), {len(holdout)} in holdout, {len(groups) - len(holdout)} in search"
+        f"{_lack(_effective(holdout))}"
     )
+
+
+def _lack(effective: float) -> str:
+    if effective >= MINIMUM_EFFECTIVE_GROUPS:
+        return ""
+    return (
+        f"; too few for a verdict: the holdout has {effective:.1f} effective groups, "
+        f"{MINIMUM_EFFECTIVE_GROUPS} are needed"
+    )
+
+
+def _effective(groups: Sequence[str]) -> float:
+    """As many groups of one size would tell as much: n^2 / sum(n_g^2), 0 without any."""
+    return len(groups) ** 2 / max(1, sum(size**2 for size in Counter(groups).values()))
 
 
 def _import(options: argparse.Namespace) -> str:
@@ -68,7 +82,9 @@ def _export(options: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="finetune suite", description="Turns other formats into a suite, and back.")
+    parser = argparse.ArgumentParser(
+        prog="finetune suite", description="Checks suites, turns other formats into them, and back."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     convert = commands.add_parser("convert", help="turn a published data set into a suite's folder")
     convert.add_argument("--from", dest="format", choices=sorted(published.FORMATS), required=True)
@@ -76,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--output", type=Path, required=True, metavar="DIR", help="a folder that is not there yet")
     convert.set_defaults(carry_out=_convert)
     check = commands.add_parser("check", help="load a suite and say what it holds, or what is wrong")
-    check.add_argument("folder", type=Path, metavar="DIR")
+    check.add_argument("folder", type=Path, metavar="DIR", help="a folder with suite.yaml and the files that it names")
     check.set_defaults(carry_out=_check)
     taken = commands.add_parser("import-lm-eval", help="turn lm-eval's samples into predictions")
     taken.add_argument("samples", type=Path, metavar="SAMPLES.jsonl")

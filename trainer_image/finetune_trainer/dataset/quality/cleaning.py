@@ -10,7 +10,7 @@ from finetune_api.conditions import Reason
 from finetune_api.quality import DatasetQuality
 from finetune_trainer.dataset.quality.contradictions import contradictions
 from finetune_trainer.dataset.quality.duplicates import distinct
-from finetune_trainer.dataset.quality.findings import Finding, FindingKind
+from finetune_trainer.dataset.quality.findings import LEAKS, Finding, FindingKind
 from finetune_trainer.dataset.quality.fingerprints import Held, fingerprint_of
 from finetune_trainer.dataset.quality.leakage import find_leaks
 from finetune_trainer.dataset.quality.limits import refuse_beyond
@@ -20,7 +20,6 @@ from finetune_trainer.failures import UserError
 from finetune_trainer.reporting import Reporter
 
 _DUPLICATES = frozenset({FindingKind.EXACT_DUPLICATE, FindingKind.NEAR_DUPLICATE})
-_LEAKS = frozenset({FindingKind.LEAKED_VALIDATION, FindingKind.LEAKED_SUITE})
 
 Progress = Callable[[int], object]
 
@@ -123,7 +122,7 @@ def refuse_copies_and_leaks(examined: Examined, limits: DatasetQuality) -> None:
     )
     refuse_beyond(
         limits.max_leakage_percent,
-        examined.of(*_LEAKS),
+        examined.of(*LEAKS),
         examples=examined.learnt,
         field="maxLeakagePercent",
         what="stand in the validation split or the suite",

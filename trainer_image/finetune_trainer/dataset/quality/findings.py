@@ -21,6 +21,9 @@ class FindingKind(StrEnum):
     EMPTY_TARGET = "EmptyTarget"
 
 
+LEAKS = frozenset({FindingKind.LEAKED_VALIDATION, FindingKind.LEAKED_SUITE})
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something about one example that a person may want to look at."""
