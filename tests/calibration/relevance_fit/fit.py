@@ -33,8 +33,8 @@ DEVIATION_PENALTIES = (0.1, 0.3)
 PER_WORDS = 8.0
 STEPS, SETTLED = 100, 1e-6
 HEADER = """\
-# How much a word speaks for a text being about finance. A text's score is 1 / (1 + exp(-(bias + sum of weights / length)))
-# with length = sqrt(max(1, words / per_words)), where a word counts twice at most. The longest phrase wins, and a word
+# How much a word speaks for a text being about finance. A text's score is
+# 1 / (1 + exp(-(bias + sum of weights / length))) with length = sqrt(max(1, words / per_words)), where a word counts twice at most. The longest phrase wins, and a word
 # that is not listed counts as a listed one of its stem. Written by tests/calibration/relevance_fit/fit.py.
 """
 
@@ -186,7 +186,11 @@ def main() -> None:
     best = min(losses, key=losses.__getitem__)
     bias, weights = listed(found, made, fit(made.values, is_finance, made.penalties(*best)))
     body = yaml.safe_dump(
-        document(found, PER_WORDS, bias, weights), sort_keys=False, default_flow_style=None, width=116, allow_unicode=True
+        document(found, PER_WORDS, bias, weights),
+        sort_keys=False,
+        default_flow_style=None,
+        width=116,
+        allow_unicode=True,
     )
     WORDS_FILE.write_text(HEADER + body, encoding="utf-8")
 

@@ -13,8 +13,9 @@ from typing import Self
 _WORD = re.compile(r"[a-z0-9]+(?:['’&/.-][a-z0-9]+)*")
 _JOINT = re.compile(r"['’&/.-]")
 _ENDING = re.compile(r"(?<=.{4})(?:ings|ing|ied|ies|ed|es|s|e|y|ly)$")
-_LONGEST_PHRASE = 4
 _COUNTED_AT_MOST = 2
+_READ = 2_000
+"""Characters: they tell the field, and bound the time that a long text takes."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Vocabulary:
     per_words: float
     """Evidence of a text of more words than that is divided by the root of its length in this unit."""
     parts: frozenset[str] = field(repr=False)
+    longest: Mapping[str, int] = field(repr=False)
+    """First word -> words of the longest phrase that begins with it."""
 
     @classmethod
     def of(cls, names: Iterable[str], patterns: Iterable[Pattern], per_words: float) -> Self:
@@ -47,10 +50,14 @@ class Vocabulary:
             patterns=[(pattern.name, re.compile(pattern.regex)) for pattern in patterns],
             per_words=per_words,
             parts=frozenset(word for phrase in phrases for word in phrase.split()),
+            longest={
+                phrase.split()[0]: len(phrase.split()) for phrase in sorted(phrases, key=lambda it: it.count(" "))
+            },
         )
 
     def features(self, text: str) -> dict[str, float]:
-        """Name -> times found (two at most), less in a long text."""
+        """Name -> times found (two at most) in its beginning, less in a long text."""
+        text = text[:_READ]
         words = [word for token in _words(text) for word in self._known(token)]
         counts = Counter(self._names(words))
         for name, regex in self.patterns:
@@ -62,7 +69,7 @@ class Vocabulary:
     def _known(self, token: str) -> list[str]:
         """'debt-to-equity' is listed and stays whole, 'lower-margin' and 'company's' are not."""
         word = _singular(token)
-        if word in self.parts or not _JOINT.search(token):
+        if token.isalnum() or word in self.parts:
             return [word]
         return [_singular(part) for part in _JOINT.split(token)]
 
@@ -76,11 +83,10 @@ class Vocabulary:
             place += length
 
     def _longest_at(self, words: list[str], place: int) -> tuple[int, str | None]:
-        if words[place] in self.parts:
-            for length in range(min(_LONGEST_PHRASE, len(words) - place), 0, -1):
-                name = self.phrases.get(" ".join(words[place : place + length]))
-                if name:
-                    return length, name
+        for length in range(self.longest.get(words[place], 0), 0, -1):
+            name = self.phrases.get(" ".join(words[place : place + length]))
+            if name:
+                return min(length, len(words) - place), name
         return 1, self.stems.get(_stem(words[place]))
 
 
