@@ -34,7 +34,8 @@ PER_WORDS = 8.0
 STEPS, SETTLED = 100, 1e-6
 HEADER = """\
 # How much a word speaks for a text being about finance. A text's score is
-# 1 / (1 + exp(-(bias + sum of weights / length))) with length = sqrt(max(1, words / per_words)), where a word counts twice at most. The longest phrase wins, and a word
+# 1 / (1 + exp(-(bias + sum of weights / length))) with length = sqrt(max(1, words / per_words)), where a word counts
+# twice at most. The longest phrase wins, and a word
 # that is not listed counts as a listed one of its stem. Written by tests/calibration/relevance_fit/fit.py.
 """
 
