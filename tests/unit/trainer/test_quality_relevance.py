@@ -25,17 +25,22 @@ def auroc(finance: list[float], other: list[float]) -> float:
     return wins / (len(finance) * len(other))
 
 
-@pytest.mark.parametrize(("name", "reached"), [("development", 0.99), ("held_out", 0.91)])
+_FITTED_TO = ("development", "more_development")
+_UNSEEN = ("third_held_out", "fourth_held_out")
+
+
+@pytest.mark.parametrize(
+    ("name", "reached"), [*((name, 0.99) for name in _FITTED_TO), *((name, 0.95) for name in _UNSEEN)]
+)
 def test_the_score_tells_finance_from_anything_else(name: str, reached: float) -> None:
-    """`reached` is what was measured, cut: on unseen texts the goal of 0.95 is not met yet."""
     finance, other = texts(name)
     assert min(len(finance), len(other)) >= 60
     assert auroc([relevance(text) for text in finance], [relevance(text) for text in other]) >= reached
 
 
-def test_no_text_is_in_both_sets() -> None:
-    development, held_out = (set().union(*map(set, texts(name))) for name in ("development", "held_out"))
-    assert not development & held_out
+def test_no_text_is_in_two_sets() -> None:
+    every = [text for name in (*_FITTED_TO, *_UNSEEN) for kind in texts(name) for text in kind]
+    assert len(set(every)) == len(every)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,14 @@ def test_no_text_is_in_both_sets() -> None:
 )
 def test_a_word_counts_by_its_neighbours(finance: str, other: str) -> None:
     assert relevance(finance) > IRRELEVANT_BELOW > relevance(other)
+
+
+@pytest.mark.parametrize(
+    ("listed", "written"),
+    [("dividend", "dividends"), ("refinance", "refinancing"), ("dividend", "dividend's"), ("debt", "debt-laden")],
+)
+def test_a_listed_word_is_found_in_other_forms(listed: str, written: str) -> None:
+    assert finance_lexicon().score(written) >= finance_lexicon().score(listed) > IRRELEVANT_BELOW
 
 
 @given(st.text())
