@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Before torch is imported: one thread is fastest for a tiny model, and nothing asks the network.
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
@@ -22,6 +23,10 @@ from workplaces import MakeWorkplace, Workplace, eps_rows, make_tiny_model
 from finetune_api.results import TrainResult
 from finetune_trainer.stopping import STOP
 from finetune_trainer.train import step
+
+# The machine may be busy: a slow example is no wrong one.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

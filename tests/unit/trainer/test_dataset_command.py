@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -194,7 +195,9 @@ def test_a_wrong_option_is_named_with_its_remedy(
 def test_what_is_stopped_leaves_nothing_half_written(told: signal.Signals, tmp_path: Path) -> None:
     arguments = ["dataset", "generate", "--rows", "1000000", "--output", str(tmp_path / "data")]
     command = [sys.executable, "-m", "finetune_trainer", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    # A shell that starts this in the background has it ignore the interrupt, which a child would inherit.
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard) as process:
         assert process.stderr is not None
         assert process.stderr.readline().endswith("of 1000000 rows\n")
         process.send_signal(told)

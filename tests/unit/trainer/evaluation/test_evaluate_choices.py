@@ -17,6 +17,7 @@ CHOICES = ("it rose", "it fell by a considerable amount", "flat")
 
 def write_choices(desk: Desk, **example: Any) -> list[dict[str, Any]]:
     def change(document: dict[str, Any]) -> None:
+        del document["shots"]
         document["tasks"][0]["scorer"] = {"kind": "choice"}
         document["tasks"][1]["scorer"] = {"kind": "span"}
 

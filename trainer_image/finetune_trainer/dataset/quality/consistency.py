@@ -32,6 +32,8 @@ _LOSS = re.compile(
     r"|[-−–(]\s?[$€£]?\s?\d|dip|tumbl|plung|slip|weak|compress|narrow|under",
     re.I,
 )
+_ASKED_LOSS = re.compile(r"\bloss[^.?!]*\?", re.I)
+"""'How large was the loss?': its size is asked for, which has no sign."""
 _SIGNED = re.compile(r"\beps\b|earnings per share|net income|profit per share|net result|net earnings", re.I)
 _IN_THOUSANDS = re.compile(
     r"\bin (?:us ?\$ ?|[$€£] ?|dollars? |euros? )?(?:thousand|million|billion|000)|[$€£] ?(?:000|mn?|bn?|k)\b|'000",
@@ -195,7 +197,7 @@ def _wrong_sign(figure: Figure, stated: Sequence[Figure], text: Text) -> tuple[f
     if figure.value < 0 and not _LOSS.search(text.source):
         return 0.9, f"'{figure.written}' is negative, but the text tells of no loss"
     told_as_loss = bool(stated) and all(other.value < 0 for other in stated)
-    asked_with_sign = _SIGNED.search(f"{text.instruction} {text.answer}") is not None
+    asked_with_sign = _SIGNED.search(f"{text.instruction} {text.answer}") and not _ASKED_LOSS.search(text.source)
     if figure.value > 0 and told_as_loss and asked_with_sign and not _LOSS.search(text.answer):
         return 0.9, f"'{figure.written}' is positive, but the text tells it as a loss"
     return None
