@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -47,8 +48,28 @@ def test_after_a_calm_history(what: str, losses: list[float | None], expected: l
     assert fed([*CALM, *losses])[len(CALM) :] == expected, what
 
 
-def test_a_short_history_does_not_tell_what_is_usual() -> None:
-    assert set(fed([*CALM[:-1], 90.0, 90.0, 90.0])) == {CONTINUE}
+@pytest.mark.parametrize(
+    ("what", "losses", "verdict"),
+    [
+        ("four losses tell nothing yet", [*CALM[:4], 90.0], CONTINUE),
+        ("more than twice the highest of five is out of line", [*CALM[:5], *[4.2] * 3], ROLL_BACK),
+        ("just below is not", [*CALM[:5], *[4.1] * 3], CONTINUE),
+        ("and so it is up to the twentieth", [*CALM[:-1], *[4.2] * 3], ROLL_BACK),
+        ("one that trebles with each step", [2.0 * 3**step for step in range(8)], ROLL_BACK),
+        ("a warm-up that begins with a peak", [3.0, 11.0, 8.0, 9.0, 6.0, *[12.0] * 3], CONTINUE),
+        ("losses of nearly nothing may rise a little", [*[0.001] * 6, *[0.1] * 3], CONTINUE),
+        ("but not by more than noise", [*[0.001] * 6, *[0.11] * 3], ROLL_BACK),
+    ],
+)
+def test_after_a_short_history(what: str, losses: list[float | None], verdict: Verdict) -> None:
+    assert fed(losses)[-1] is verdict, what
+
+
+def test_a_warm_up_whose_losses_scatter_by_a_third_gives_no_false_alarm() -> None:
+    drawn = Random(0)
+    for _ in range(2000):
+        falling = [8.0 * 0.9**step * drawn.lognormvariate(0, 0.33) for step in range(LEAST_HISTORY)]
+        assert ROLL_BACK not in fed(list(falling))
 
 
 def test_losses_that_hardly_scatter_may_rise_a_little() -> None:

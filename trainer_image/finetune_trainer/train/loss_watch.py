@@ -13,6 +13,8 @@ WINDOW = 50
 """Losses that a new one is compared with."""
 LEAST_HISTORY = 20
 """Fewer losses do not tell how far they usually scatter."""
+FIRST_LOSSES = 5
+"""Of so few, only one that is more than twice the highest of them is out of line: the loss falls fastest now."""
 SCATTER = 6.0
 """So many median absolute deviations above the median is out of line: four standard deviations of normal noise."""
 LEAST_RISE = 0.1
@@ -83,8 +85,11 @@ class LossWatch:
         return f"the loss has left its usual range (median {usual}) since step {self.suspect_since}: {losses}"
 
     def _is_out_of_line(self, loss: float) -> bool:
-        if len(self._usual) < LEAST_HISTORY:
+        if len(self._usual) < FIRST_LOSSES:
             return False
+        if len(self._usual) < LEAST_HISTORY:
+            highest = max(self._usual)
+            return loss > highest + max(highest, LEAST_RISE)
         middle = median(self._usual)
         scatter = median(abs(value - middle) for value in self._usual)
         return loss > middle + max(SCATTER * scatter, LEAST_RISE)
