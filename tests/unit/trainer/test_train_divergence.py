@@ -169,6 +169,21 @@ def test_a_kill_after_a_rollback_does_not_bring_the_old_rate_back(
         assert rate == pytest.approx(usual[number] / (1 if number <= 8 else 2), rel=1e-9), number
 
 
+def test_an_older_checkpoint_does_not_bring_the_old_rate_back(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after a rollback, with the checkpoint that it went back to torn."""
+    prepare_training.run(workplace.prepare_order(training=LONG), workplace.reporter)
+    poison(monkeypatch, at_full_rate(10), not_finite)
+    killed(workplace, "training on from step 8", 10, training=LONG)
+    assert checkpoints(workplace) == [4, 8]
+    (workplace.directory / "checkpoints" / "checkpoint-8" / "adapter_model.safetensors").write_bytes(b"torn")
+    stopped(workplace, "training on from step 4", 12, training=LONG)
+    assert (manifest(workplace, 13)["rollbacks"], manifest(workplace, 13)["lrScale"]) == (1, 0.5)
+    rates = learning_rates(workplace, 13)
+    assert rates[5] < rates[4] * 0.6
+
+
 def test_the_examples_go_on_from_the_checkpoints_step(
     make_workplace: MakeWorkplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,10 +136,11 @@ def _roll_back(divergence: Divergence, assignment: Assignment, reporter: Reporte
             f"{rate * divergence.course.lr_scale:g}: lower spec.training.learningRate, and look for examples that are "
             "damaged or extremely long"
         )
-    checkpoints, course = assignment.checkpoints, divergence.course.slower()
+    checkpoints = assignment.checkpoints
     target = checkpoints.before(divergence.since)
     if target is None:
         raise NonFiniteLoss(f"{divergence.what}, and no earlier checkpoint is whole: lower spec.training.learningRate")
+    course = divergence.course.slower_from(target.step)
     checkpoints.roll_back(target, course)
     reporter.problem(
         f"{divergence.what}; going back to step {target.step} with half the learning rate, {rate * course.lr_scale:g}"
