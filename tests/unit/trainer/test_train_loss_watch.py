@@ -13,6 +13,7 @@ from finetune_trainer.train.loss_watch import (
     BAD_IN_A_ROW,
     LEAST_HISTORY,
     MOST_ROLLBACKS,
+    WINDOW,
     LossWatch,
     StepLoss,
     Verdict,
@@ -86,6 +87,31 @@ def test_after_the_last_rollback_it_fails() -> None:
     assert fed([None, None, None], LossWatch(rollbacks=MOST_ROLLBACKS))[-1] is FAIL
 
 
+OFTEN_LEFT_OUT: list[float | None] = [None, None, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("what", "losses", "verdict"),
+    [
+        ("nineteen steps are too few to tell", [*OFTEN_LEFT_OUT * 6, None], SKIP),
+        ("of twenty, over half may not be left out", [*OFTEN_LEFT_OUT * 6, None, None], ROLL_BACK),
+        ("half may", [*[None, 2.0] * 30, None], SKIP),
+        ("only the last fifty count: half of them", [*[2.0] * 60, *OFTEN_LEFT_OUT * 12, None], SKIP),
+        ("and one more", [*[2.0] * 60, *OFTEN_LEFT_OUT * 12, None, None], ROLL_BACK),
+    ],
+)
+def test_a_training_that_mostly_leaves_steps_out(what: str, losses: list[float | None], verdict: Verdict) -> None:
+    assert fed(losses)[-1] is verdict, what
+
+
+def test_what_was_left_out_before_a_rollback_does_not_count() -> None:
+    history = [StepLoss(step, loss) for step, loss in enumerate(OFTEN_LEFT_OUT * 6, start=1)]
+    for since, verdict in ((0, ROLL_BACK), (18, SKIP)):
+        watch = LossWatch.after(history, rollbacks=1, since=since)
+        watch.feed(StepLoss(19, None))
+        assert watch.feed(StepLoss(20, None)) is verdict
+
+
 def test_checkpoints_are_suspect_from_the_first_bad_step_on() -> None:
     watch = LossWatch()
     fed(CALM, watch)
@@ -105,6 +131,7 @@ def test_checkpoints_are_suspect_from_the_first_bad_step_on() -> None:
             [9.0, None, 8.0],
             "the loss has left its usual range (median 2.040) since step 21: 9.000, not finite, 8.000",
         ),
+        ([*OFTEN_LEFT_OUT * 14, None], "loss or gradient was not finite in 29 of the last 50 steps"),
     ],
 )
 def test_it_says_what_was_bad(losses: list[float | None], words: str) -> None:
@@ -126,12 +153,14 @@ def test_a_watch_that_is_made_anew_from_the_history_judges_the_same(losses: list
 
 
 @given(st.lists(st.one_of(finite, st.none()), max_size=120))
-def test_nothing_rolls_back_that_was_not_bad_three_times_in_a_row(losses: list[float | None]) -> None:
+def test_nothing_rolls_back_that_was_not_bad_three_times_in_a_row_or_mostly(losses: list[float | None]) -> None:
     watch = LossWatch()
     for step, loss in enumerate(losses, start=1):
         verdict = watch.feed(StepLoss(step, loss))
-        since = watch.suspect_since
-        assert (verdict is ROLL_BACK) == (since is not None and step - since + 1 >= BAD_IN_A_ROW)
+        since, last = watch.suspect_since, losses[max(0, step - WINDOW) : step]
+        is_mostly_left_out = len(last) >= LEAST_HISTORY and last.count(None) > len(last) / 2
+        is_bad = since is not None and (step - since + 1 >= BAD_IN_A_ROW or is_mostly_left_out)
+        assert (verdict is ROLL_BACK) == is_bad
         assert loss is not None or verdict is not CONTINUE
 
 

@@ -53,7 +53,7 @@ def set_up(assignment: Assignment, last: Checkpoint | None, progress: ReportProg
     checkpoints = assignment.checkpoints
     trainer = _make_trainer(assignment, course, reporter)
     validation = Validation(trainer, assignment, _rule(assignment.order, trainer), reporter)
-    watch = WatchLoss(course.rollbacks, reporter)
+    watch = WatchLoss(course, reporter)
     guard = _guard(assignment, reporter)
     for callback in (
         progress,
