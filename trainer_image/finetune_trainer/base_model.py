@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.conditions import Reason
+from finetune_trainer.described_weights import check_weights
 from finetune_trainer.digests import combined_digest, digests_of_files
 from finetune_trainer.failures import UserError
 from finetune_trainer.model_config import CONFIG_FILE, UnusableModelError, names_in, read_config
@@ -42,6 +43,8 @@ class BaseModel:
     shapes: Shapes
     """Shape of each weight, by name."""
     weight_files: tuple[Path, ...]
+    manifest_field: str
+    """Where the manifest names it."""
 
     @property
     def embedded_tokens(self) -> int | None:
@@ -62,10 +65,11 @@ def check_base_model(folder: Path, manifest_field: str) -> BaseModel:
         config = read_config(folder)
         weight_files = _weight_files(folder)
         shapes = _shapes(weight_files)
+        check_weights(config, shapes)
         _check_tokenizer(folder)
     except (UnusableModelError, BrokenSafetensorsError) as error:
         raise UserError(Reason.MODEL_INVALID, f"{manifest_field}: {error}") from error
-    return BaseModel(folder, config, shapes, weight_files)
+    return BaseModel(folder, config, shapes, weight_files, manifest_field)
 
 
 def base_model_digest(model: BaseModel, reporter: Reporter) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from workplaces import Workplace
 
 from finetune_api.conditions import Reason
@@ -88,6 +89,14 @@ def shard_outside(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def of_few_tokens(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        weights[name] = weights[name][:100].contiguous()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with_config(vocab_size=100)(folder)
+
+
 def only_sentencepiece(folder: Path) -> None:
     (folder / "tokenizer.json").rename(folder / "tokenizer.model")
 
@@ -121,7 +130,12 @@ def only_sentencepiece(folder: Path) -> None:
         (write("tokenizer.json", b"{"), "tokenizer.json cannot be read"),
         (write("tokenizer_config.json", b"{"), "tokenizer_config.json is not JSON"),
         (write("chat_template.jinja", b"{% for %}"), "the model's chat template is broken"),
-        (with_config(vocab_size=100), "tokenizer.json belongs to another model"),
+        (of_few_tokens, "tokenizer.json belongs to another model"),
+        (with_config(vocab_size=100), "config.json is another model's; take it and the weights from the same folder"),
+        (
+            with_config(num_hidden_layers=3),
+            "lack 7 of the 23 matrices that config.json tells of, such as layers.2.self",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_used_is_refused(

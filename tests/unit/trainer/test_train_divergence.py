@@ -117,7 +117,7 @@ def test_a_poisoned_example_costs_one_step_an_epoch(workplace: Workplace, own_mo
 def test_three_bad_steps_roll_back_to_the_last_good_checkpoint_at_half_the_rate(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Any], Any], first: int
 ) -> None:
-    """For a spike to be one, 20 losses must have told what is usual."""
+    """After 20 losses, which tell how far they usually scatter."""
     poison(monkeypatch, at_full_rate(first), spoil)
     summary = trained(workplace, training=LONG).training
     target = (first - 1) // 4 * 4
@@ -126,6 +126,29 @@ def test_three_bad_steps_roll_back_to_the_last_good_checkpoint_at_half_the_rate(
     assert f"training on from step {target}" in stages(workplace)
     assert f"going back to step {target} with half the learning rate, {RATE / 2:g}" in workplace.problems[-1]
     assert [line["step"] for line in lines(workplace)] == list(range(1, 31))
+
+
+def mostly(trainer: CompletionTrainer) -> bool:
+    """Of three steps one is good: never are three in a row bad."""
+    return (trainer.state.global_step + 1) % 3 != 0
+
+
+def test_a_training_that_leaves_most_steps_out_goes_back(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In step 20, the first at which that is known. With what was left out before 16, it would go back once more."""
+    full_rate = at_full_rate(1)
+    poison(monkeypatch, lambda trainer: full_rate(trainer) and mostly(trainer), not_finite)
+    summary = trained(workplace, training=LONG).training
+    assert (summary.steps, summary.rollbacks, summary.skipped_steps) == (30, 1, 11)
+    assert "loss or gradient was not finite in 14 of the last 20 steps; going back to step 16" in workplace.problems[-1]
+
+
+def test_a_short_training_that_left_most_steps_out_leaves_no_adapter(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, mostly, not_finite)
+    with pytest.raises(NonFiniteLoss, match="7 of the 10 steps had no finite loss"):
+        trained(workplace)
+    assert not (workplace.directory / "train").exists()
 
 
 def test_a_checkpoint_of_the_bad_steps_is_not_gone_back_to(
@@ -167,6 +190,21 @@ def test_a_kill_after_a_rollback_does_not_bring_the_old_rate_back(
     assert halved.keys() == usual.keys() == set(range(1, 27))
     for number, rate in halved.items():
         assert rate == pytest.approx(usual[number] / (1 if number <= 8 else 2), rel=1e-9), number
+
+
+def test_an_older_checkpoint_does_not_bring_the_old_rate_back(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after a rollback, with the checkpoint that it went back to torn."""
+    prepare_training.run(workplace.prepare_order(training=LONG), workplace.reporter)
+    poison(monkeypatch, at_full_rate(10), not_finite)
+    killed(workplace, "training on from step 8", 10, training=LONG)
+    assert checkpoints(workplace) == [4, 8]
+    (workplace.directory / "checkpoints" / "checkpoint-8" / "adapter_model.safetensors").write_bytes(b"torn")
+    stopped(workplace, "training on from step 4", 12, training=LONG)
+    assert (manifest(workplace, 13)["rollbacks"], manifest(workplace, 13)["lrScale"]) == (1, 0.5)
+    rates = learning_rates(workplace, 13)
+    assert rates[5] < rates[4] * 0.6
 
 
 def test_the_examples_go_on_from_the_checkpoints_step(
@@ -223,6 +261,6 @@ def test_a_training_of_nothing_but_bad_steps_leaves_no_adapter(
 ) -> None:
     """Two steps are too few for a rollback."""
     poison(monkeypatch, lambda _: True, not_finite)
-    with pytest.raises(NonFiniteLoss, match="none of the 2 steps had a finite loss"):
+    with pytest.raises(NonFiniteLoss, match="2 of the 2 steps had no finite loss"):
         trained(workplace, training=TRAINING | {"epochs": 1, "effective_batch_size": 32})
     assert not (workplace.directory / "train").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from finetune_trainer.train.loss_watch import (
     BAD_IN_A_ROW,
     LEAST_HISTORY,
     MOST_ROLLBACKS,
+    WINDOW,
     LossWatch,
     StepLoss,
     Verdict,
@@ -47,8 +49,28 @@ def test_after_a_calm_history(what: str, losses: list[float | None], expected: l
     assert fed([*CALM, *losses])[len(CALM) :] == expected, what
 
 
-def test_a_short_history_does_not_tell_what_is_usual() -> None:
-    assert set(fed([*CALM[:-1], 90.0, 90.0, 90.0])) == {CONTINUE}
+@pytest.mark.parametrize(
+    ("what", "losses", "verdict"),
+    [
+        ("four losses tell nothing yet", [*CALM[:4], 90.0], CONTINUE),
+        ("more than twice the highest of five is out of line", [*CALM[:5], *[4.2] * 3], ROLL_BACK),
+        ("just below is not", [*CALM[:5], *[4.1] * 3], CONTINUE),
+        ("and so it is up to the twentieth", [*CALM[:-1], *[4.2] * 3], ROLL_BACK),
+        ("one that trebles with each step", [2.0 * 3**step for step in range(8)], ROLL_BACK),
+        ("a warm-up that begins with a peak", [3.0, 11.0, 8.0, 9.0, 6.0, *[12.0] * 3], CONTINUE),
+        ("losses of nearly nothing may rise a little", [*[0.001] * 6, *[0.1] * 3], CONTINUE),
+        ("but not by more than noise", [*[0.001] * 6, *[0.11] * 3], ROLL_BACK),
+    ],
+)
+def test_after_a_short_history(what: str, losses: list[float | None], verdict: Verdict) -> None:
+    assert fed(losses)[-1] is verdict, what
+
+
+def test_a_warm_up_whose_losses_scatter_by_a_third_gives_no_false_alarm() -> None:
+    drawn = Random(0)
+    for _ in range(2000):
+        falling = [8.0 * 0.9**step * drawn.lognormvariate(0, 0.33) for step in range(LEAST_HISTORY)]
+        assert ROLL_BACK not in fed(list(falling))
 
 
 def test_losses_that_hardly_scatter_may_rise_a_little() -> None:
@@ -63,6 +85,31 @@ def test_a_spike_does_not_become_usual_by_coming_often() -> None:
 def test_after_the_last_rollback_it_fails() -> None:
     assert fed([None, None, None], LossWatch(rollbacks=MOST_ROLLBACKS - 1))[-1] is ROLL_BACK
     assert fed([None, None, None], LossWatch(rollbacks=MOST_ROLLBACKS))[-1] is FAIL
+
+
+OFTEN_LEFT_OUT: list[float | None] = [None, None, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("what", "losses", "verdict"),
+    [
+        ("nineteen steps are too few to tell", [*OFTEN_LEFT_OUT * 6, None], SKIP),
+        ("of twenty, over half may not be left out", [*OFTEN_LEFT_OUT * 6, None, None], ROLL_BACK),
+        ("half may", [*[None, 2.0] * 30, None], SKIP),
+        ("only the last fifty count: half of them", [*[2.0] * 60, *OFTEN_LEFT_OUT * 12, None], SKIP),
+        ("and one more", [*[2.0] * 60, *OFTEN_LEFT_OUT * 12, None, None], ROLL_BACK),
+    ],
+)
+def test_a_training_that_mostly_leaves_steps_out(what: str, losses: list[float | None], verdict: Verdict) -> None:
+    assert fed(losses)[-1] is verdict, what
+
+
+def test_what_was_left_out_before_a_rollback_does_not_count() -> None:
+    history = [StepLoss(step, loss) for step, loss in enumerate(OFTEN_LEFT_OUT * 6, start=1)]
+    for since, verdict in ((0, ROLL_BACK), (18, SKIP)):
+        watch = LossWatch.after(history, rollbacks=1, since=since)
+        watch.feed(StepLoss(19, None))
+        assert watch.feed(StepLoss(20, None)) is verdict
 
 
 def test_checkpoints_are_suspect_from_the_first_bad_step_on() -> None:
@@ -84,6 +131,7 @@ def test_checkpoints_are_suspect_from_the_first_bad_step_on() -> None:
             [9.0, None, 8.0],
             "the loss has left its usual range (median 2.040) since step 21: 9.000, not finite, 8.000",
         ),
+        ([*OFTEN_LEFT_OUT * 14, None], "loss or gradient was not finite in 29 of the last 50 steps"),
     ],
 )
 def test_it_says_what_was_bad(losses: list[float | None], words: str) -> None:
@@ -105,12 +153,14 @@ def test_a_watch_that_is_made_anew_from_the_history_judges_the_same(losses: list
 
 
 @given(st.lists(st.one_of(finite, st.none()), max_size=120))
-def test_nothing_rolls_back_that_was_not_bad_three_times_in_a_row(losses: list[float | None]) -> None:
+def test_nothing_rolls_back_that_was_not_bad_three_times_in_a_row_or_mostly(losses: list[float | None]) -> None:
     watch = LossWatch()
     for step, loss in enumerate(losses, start=1):
         verdict = watch.feed(StepLoss(step, loss))
-        since = watch.suspect_since
-        assert (verdict is ROLL_BACK) == (since is not None and step - since + 1 >= BAD_IN_A_ROW)
+        since, last = watch.suspect_since, losses[max(0, step - WINDOW) : step]
+        is_mostly_left_out = len(last) >= LEAST_HISTORY and last.count(None) > len(last) / 2
+        is_bad = since is not None and (step - since + 1 >= BAD_IN_A_ROW or is_mostly_left_out)
+        assert (verdict is ROLL_BACK) == is_bad
         assert loss is not None or verdict is not CONTINUE
 
 

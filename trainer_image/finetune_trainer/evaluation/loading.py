@@ -18,7 +18,8 @@ from finetune_trainer.train.model import load_base_model
 
 def load_subject(subject: Subject, precision: Precision, device: Device) -> PreTrainedModel:
     """The base model, and beside its layers the adapter's: not merged, as merging rounds the base model's weights."""
-    model = load_base_model(subject.base.folder, subject.quantization, precision, device)
+    base = subject.base
+    model = load_base_model(base.folder, subject.quantization, precision, device, manifest_field=base.manifest_field)
     if subject.adapter is not None:
         model = _with_adapter(model, subject.adapter)
     return cast(PreTrainedModel, model.eval())

@@ -10,7 +10,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from finetune_trainer.reporting import Reporter
-from finetune_trainer.train.checkpoints import Checkpoints
+from finetune_trainer.train.checkpoints import Checkpoints, Course
 from finetune_trainer.train.completion_trainer import CompletionTrainer, step_loss, step_losses
 from finetune_trainer.train.early_stopping import best_step
 from finetune_trainer.train.ledger import Ledger
@@ -83,8 +83,8 @@ class SkipNonFiniteSteps(TrainerCallback):  # type: ignore[misc]
 class WatchLoss(TrainerCallback):  # type: ignore[misc]
     """Ends a training that diverges, without a checkpoint of it; `verdict` and `watch` tell."""
 
-    def __init__(self, rollbacks: int, reporter: Reporter) -> None:
-        self.watch = LossWatch(rollbacks)
+    def __init__(self, course: Course, reporter: Reporter) -> None:
+        self.watch = LossWatch(course.rollbacks, course.since)
         self.verdict = Verdict.CONTINUE
         self._reporter = reporter
 
@@ -95,7 +95,7 @@ class WatchLoss(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.watch = LossWatch.after(step_losses(state.log_history), self.watch.rollbacks)
+        self.watch = LossWatch.after(step_losses(state.log_history), self.watch.rollbacks, self.watch.since)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -37,9 +37,11 @@ class Course(WireModel):
     """How often it went back to a checkpoint, since it diverged."""
     lr_scale: float = 1.0
     """What is left of the learning rate. Loading the Trainer's own files would bring the old rate back."""
+    since: int = 0
+    """The step that it went back to: how many steps were left out before was another course's doing."""
 
-    def slower(self) -> Course:
-        return Course(rollbacks=self.rollbacks + 1, lr_scale=self.lr_scale / 2)
+    def slower_from(self, step: int) -> Course:
+        return Course(rollbacks=self.rollbacks + 1, lr_scale=self.lr_scale / 2, since=step)
 
 
 class CheckpointManifest(Course):
@@ -67,7 +69,7 @@ class Checkpoint:
 
     @property
     def course(self) -> Course:
-        return Course(rollbacks=self.manifest.rollbacks, lr_scale=self.manifest.lr_scale)
+        return Course.model_validate(self.manifest.model_dump(include=set(Course.model_fields)))
 
 
 @dataclass(frozen=True)
@@ -134,14 +136,17 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
 
     def roll_back(self, target: Checkpoint, course: Course) -> None:
-        """Makes an earlier checkpoint the last one, from which the training goes on in another course."""
+        """Makes an earlier checkpoint the last one, from which the training goes on in another course: from those
+        before it as well, should it turn out to be damaged."""
         self.team.told_by_first(lambda: self._roll_back(target, course))
 
     def _roll_back(self, target: Checkpoint, course: Course) -> None:
-        for path in self._newest_first():
+        for path in reversed(self._newest_first()):
+            manifest = _read_manifest(path)
             if step_of(path) > target.step:
                 shutil.rmtree(path, ignore_errors=True)
-        _write_manifest(target.path, target.manifest.model_copy(update=course.model_dump()))
+            elif manifest is not None and manifest.identity == self.identity:
+                _write_manifest(path, manifest.model_copy(update=course.model_dump()))
 
     def what_is_kept(self) -> str:
         """For people: where the next attempt goes on. After `last`, all that is in its place is whole."""

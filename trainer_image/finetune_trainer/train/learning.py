@@ -136,10 +136,11 @@ def _roll_back(divergence: Divergence, assignment: Assignment, reporter: Reporte
             f"{rate * divergence.course.lr_scale:g}: lower spec.training.learningRate, and look for examples that are "
             "damaged or extremely long"
         )
-    checkpoints, course = assignment.checkpoints, divergence.course.slower()
+    checkpoints = assignment.checkpoints
     target = checkpoints.before(divergence.since)
     if target is None:
         raise NonFiniteLoss(f"{divergence.what}, and no earlier checkpoint is whole: lower spec.training.learningRate")
+    course = divergence.course.slower_from(target.step)
     checkpoints.roll_back(target, course)
     reporter.problem(
         f"{divergence.what}; going back to step {target.step} with half the learning rate, {rate * course.lr_scale:g}"
@@ -192,9 +193,10 @@ def _check_adapter(model: torch.nn.Module) -> None:
 
 def _steps(trainer: CompletionTrainer) -> tuple[StepLoss, ...]:
     steps = step_losses(trainer.state.log_history)
-    if all(entry.loss is None for entry in steps):
+    left_out = sum(entry.loss is None for entry in steps)
+    if 2 * left_out > len(steps):
         raise NonFiniteLoss(
-            f"none of the {len(steps)} steps had a finite loss and gradient: look for examples that are damaged or "
-            "extremely long, and for damaged weights of the base model"
+            f"{left_out} of the {len(steps)} steps had no finite loss and gradient: look for examples that are damaged "
+            "or extremely long, and for damaged weights of the base model"
         )
     return steps

@@ -53,7 +53,7 @@ def set_up(assignment: Assignment, last: Checkpoint | None, progress: ReportProg
     checkpoints = assignment.checkpoints
     trainer = _make_trainer(assignment, course, reporter)
     validation = Validation(trainer, assignment, _rule(assignment.order, trainer), reporter)
-    watch = WatchLoss(course.rollbacks, reporter)
+    watch = WatchLoss(course, reporter)
     guard = _guard(assignment, reporter)
     for callback in (
         progress,
@@ -111,14 +111,25 @@ def _make_trainer(assignment: Assignment, course: Course, reporter: Reporter) ->
 def _whole_model(assignment: Assignment) -> PreTrainedModel:
     plan = assignment.prepared.plan
     return load_base_model(
-        assignment.model_folder, plan.quantization, plan.precision, assignment.device, plan.attention
+        assignment.model_folder,
+        plan.quantization,
+        plan.precision,
+        assignment.device,
+        plan.attention,
+        manifest_field=assignment.order.base_model.manifest_field,
     )
 
 
 def _sharded_model(assignment: Assignment) -> PeftModel:
     order, plan = assignment.order, assignment.prepared.plan
     base = load_base_model(
-        assignment.model_folder, plan.quantization, plan.precision, assignment.device, plan.attention, HOST_MEMORY
+        assignment.model_folder,
+        plan.quantization,
+        plan.precision,
+        assignment.device,
+        plan.attention,
+        HOST_MEMORY,
+        order.base_model.manifest_field,
     )
     return sharded_with_adapter(base, lora_config(order.lora), order.training.seed, assignment.device, assignment.team)
 

@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, set_seed
 
 from finetune_api.conditions import Reason
-from finetune_trainer.failures import TrainerFailure, UserError
+from finetune_trainer.failures import UserError
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.team import Team
 
@@ -70,8 +70,8 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 
 def check_sharded(model: torch.nn.Module, processes: int) -> None:
-    """TrainerFailure unless every weight of the base model is in parts, of which about one in so many is here.
-    Libraries fall back to a whole copy in each process without a word."""
+    """UserError unless every weight of the base model is in parts, of which about one in so many is here. Libraries
+    fall back to a whole copy in each process without a word, and would do so again: it is not tried again."""
     base = [(name, weight) for name, weight in model.named_parameters() if not weight.requires_grad]
     whole = [name for name, weight in base if not isinstance(weight, DTensor)]
     if whole or not base:
@@ -83,7 +83,7 @@ def check_sharded(model: torch.nn.Module, processes: int) -> None:
 
 
 def _fail(what: str) -> None:
-    raise TrainerFailure(
+    raise UserError(
         Reason.INTERNAL_ERROR,
         f"the plan keeps a part of the base model on each GPU, but {what}: it would not fit. Ask for GPUs with more "
         "memory, or set spec.quantization: nf4",
