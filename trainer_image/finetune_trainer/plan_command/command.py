@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
 from finetune_api.finetunejob import FineTuneJobSpec
-from finetune_api.orders import Location, SuiteLocation
+from finetune_api.orders import Location
 from finetune_api.planning import GpuClass
 from finetune_api.sources import ClaimPath, ConfigMapKey, DatasetSource, S3Object
 from finetune_trainer.failures import UserError
@@ -107,12 +107,13 @@ def _detectable(spec: FineTuneJobSpec) -> float | None:
     if source is None or source.builtin is None:
         return None
     # Only now: most plans do without a suite.
-    from finetune_trainer.evaluation.questions import load_questions
     from finetune_trainer.statistics.power import weakest_task_effect
+    from finetune_trainer.suites.outline import load_outline
+    from finetune_trainer.suites.selection import select_each
+    from finetune_trainer.suites.splitting import take
 
-    return weakest_task_effect(
-        load_questions(SuiteLocation(builtin=source.builtin, limit_per_task=source.limit_per_task))
-    )
+    asked = take(load_outline(source.builtin), source.split)
+    return weakest_task_effect(select_each(asked, source.limit_per_task))
 
 
 def _with_gpus(spec: FineTuneJobSpec, gpus: int | None) -> FineTuneJobSpec:
