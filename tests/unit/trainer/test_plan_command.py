@@ -231,6 +231,22 @@ def test_the_attention_that_the_manifest_pins_goes_before_the_frameworks(desk: D
 
 
 @pytest.mark.parametrize(
+    ("spec", "missing"),
+    [
+        ({"resources": {"gpus": 0}}, "a GPU, and the training computes on the CPU; set sdpa, or leave it out"),
+        ({"training": {"precision": "float32"}}, "spec.training.precision: bfloat16; set sdpa, or leave it out"),
+    ],
+)
+def test_flash_attention_is_refused_where_it_cannot_compute(desk: Desk, spec: dict[str, Any], missing: str) -> None:
+    pinned = {"attention": "flash_attention_2"}
+    desk.write_manifest(spec | {"training": spec.get("training", {}) | pinned})
+    assert f"spec.training.attention: flash_attention_2 needs {missing}" in desk.complaint()
+    assert desk.plan("--like", "litgpt")["attention"] == "flash_attention_2"
+    desk.write_manifest({"training": pinned})
+    assert desk.plan()["attention"] == "flash_attention_2"
+
+
+@pytest.mark.parametrize(
     ("spec", "complaint"),
     [
         ({"lora": {"rank": 1024}}, "spec.lora.rank"),

@@ -23,6 +23,7 @@ from finetune_trainer.plan_command.experience import read_measured, the_only
 from finetune_trainer.plan_command.manifest import read_job
 from finetune_trainer.plan_command.quantities import memory_bytes
 from finetune_trainer.plan_command.report import Report
+from finetune_trainer.planning.attention import check_device
 from finetune_trainer.planning.decision import Decision, Situation, decide, dimensions_of
 from finetune_trainer.planning.demand import Demand, demand_of
 from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError, default_attention
@@ -93,6 +94,8 @@ def plan(options: Options) -> Report:
     longest = dataset.lengths.longest if dataset and dataset.is_whole else spec.training.sequence_length
     rows = steps.rows_per_step if steps else rows_without_lengths(spec.training, ranks)
     demand = _demand(spec, config, rows, longest, options.profile)
+    if options.like is Framework.OWN:
+        check_device(demand.attention, demand.precision, has_gpu=demand.gpus > 0)
     situation, product = _situation(spec, options)
     decision = decide(model, demand, situation)
     tokens = round(dataset.examples * dataset.mean) * spec.training.epochs if dataset else None
