@@ -88,8 +88,8 @@ class TrainingPlan(ApiModel):
     hours_note: Text | None = None
     """What hours and energy follow from, or why they are absent."""
     guard_note: Text | None = None
-    """What the guard cannot hold with the micro-batch that the spec pins, and what to set instead; absent where all is
-    well, or the speed is not known."""
+    """What the guard cannot hold with the micro-batch that the spec pins, or with rows so long, and what to set
+    instead; absent where all is well, or the speed is not known."""
     minimum_detectable_effect: ReportedDecimal | None = None
     """Smallest true difference of one task that the suite of spec.evaluation finds with 80% probability; absent where
     no evaluation follows. It is larger where examples are not independent."""

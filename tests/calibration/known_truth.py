@@ -17,7 +17,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_trainer.statistics import inference, sign_flip
+from finetune_trainer.statistics import least_groups, sign_flip
 from finetune_trainer.statistics.sign_flip import FloatArray
 
 IntArray = NDArray[np.int8]
@@ -125,7 +125,7 @@ def _count(cell: Cell, differences: IntArray) -> FloatArray:
     sizes = cell.sizes.astype(np.float64)
     changed = (group_sums(cell, differences != 0) > 0).sum(axis=1)
     effective = sizes.sum() ** 2 / (sizes**2).sum()
-    told = (changed >= inference.MINIMUM_CHANGED_GROUPS) & (effective >= inference.MINIMUM_EFFECTIVE_GROUPS)
+    told = (changed >= least_groups.MINIMUM_CHANGED_GROUPS) & (effective >= least_groups.MINIMUM_EFFECTIVE_GROUPS)
     lows, highs = sign_flip.supported(group_sums(cell, differences).T, sizes, FLIPS).interval()
     improved, regressed = lows > 0, highs < 0
     within = ~improved & ~regressed & (lows > -MARGIN) & (highs < MARGIN)

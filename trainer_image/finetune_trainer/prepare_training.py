@@ -38,6 +38,7 @@ from finetune_trainer.failures import UserError
 from finetune_trainer.fetching.dataset import fetch_dataset
 from finetune_trainer.locations import resolve_file, resolve_folder
 from finetune_trainer.planning import Lengths, check_portions, make_plan, resolve_method
+from finetune_trainer.planning.attention import check_package
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.statistics.power import CHANGED, weakest_task_effect
 from finetune_trainer.target_modules import check_rank, check_target_modules
@@ -103,6 +104,7 @@ def _tell_contaminated(order: PrepareTrainingOrder, index: Path, reporter: Repor
 def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, reporter: Reporter) -> PrepareTrainingResult:
     resolve_method(order.method, order.quantization)
     check_portions(order.training, order.gpus, order.nodes)
+    check_package(order.training.attention)
     model = _checked_model(order)
     tokenizer = Tokenizer.load(model.folder)
     source = fetch_dataset(order, reporter)

@@ -16,7 +16,11 @@ from planning_subjects import DIGEST, LLAMA_8B, measurement
 from workplaces import write_tokenizer
 
 from finetune_api.finetunejob import FineTuneJobSpec
+from finetune_api.orders import SuiteLocation
+from finetune_api.sources import SuiteSplit
+from finetune_trainer.evaluation.questions import load_questions
 from finetune_trainer.plan_command.command import main
+from finetune_trainer.statistics.power import weakest_task_effect
 
 SPEC: dict[str, Any] = {
     "baseModel": {"persistentVolumeClaim": {"claimName": "models", "path": "llama"}},
@@ -92,11 +96,19 @@ def test_the_answer_has_the_promised_keys(desk: Desk) -> None:
     assert "--measured" in plan["hoursNote"]
 
 
-@pytest.mark.parametrize(("limit", "points"), [(200, "8.9"), (50, "17.7")])
+@pytest.mark.parametrize(("limit", "points"), [(200, "13.5"), (50, "19.3")])
 def test_an_evaluation_that_follows_tells_what_it_can_detect(desk: Desk, limit: int, points: str) -> None:
     desk.write_manifest({"evaluation": {"suite": {"builtin": "finance", "limitPerTask": limit}}})
     assert desk.plan()["minimumDetectableEffect"] == pytest.approx(float(points) / 100, abs=5e-4)
     assert f"{points} points of one task, in four cases of five" in desk.run()[1]
+
+
+@pytest.mark.parametrize(("split", "limit"), [("holdout", None), ("holdout", 150), ("search", 50), ("all", 400)])
+def test_what_an_evaluation_can_detect_is_what_prepare_tells(desk: Desk, split: str, limit: int | None) -> None:
+    suite: dict[str, Any] = {"builtin": "finance", "split": split}
+    desk.write_manifest({"evaluation": {"suite": suite if limit is None else suite | {"limitPerTask": limit}}})
+    asked = load_questions(SuiteLocation(builtin="finance", split=SuiteSplit(split), limit_per_task=limit))
+    assert desk.plan()["minimumDetectableEffect"] == pytest.approx(weakest_task_effect(asked), abs=5e-5)
 
 
 def test_of_a_suite_that_no_folder_stands_for_nothing_is_told(desk: Desk) -> None:
@@ -219,6 +231,22 @@ def test_the_attention_that_the_manifest_pins_goes_before_the_frameworks(desk: D
 
 
 @pytest.mark.parametrize(
+    ("spec", "missing"),
+    [
+        ({"resources": {"gpus": 0}}, "a GPU, and the training computes on the CPU; set sdpa, or leave it out"),
+        ({"training": {"precision": "float32"}}, "spec.training.precision: bfloat16; set sdpa, or leave it out"),
+    ],
+)
+def test_flash_attention_is_refused_where_it_cannot_compute(desk: Desk, spec: dict[str, Any], missing: str) -> None:
+    pinned = {"attention": "flash_attention_2"}
+    desk.write_manifest(spec | {"training": spec.get("training", {}) | pinned})
+    assert f"spec.training.attention: flash_attention_2 needs {missing}" in desk.complaint()
+    assert desk.plan("--like", "litgpt")["attention"] == "flash_attention_2"
+    desk.write_manifest({"training": pinned})
+    assert desk.plan()["attention"] == "flash_attention_2"
+
+
+@pytest.mark.parametrize(
     ("spec", "complaint"),
     [
         ({"lora": {"rank": 1024}}, "spec.lora.rank"),
@@ -320,10 +348,15 @@ def test_bad_lines_of_the_dataset_are_told(desk: Desk) -> None:
     assert "1 of 2 lines that were looked at cannot be used" in desk.complaint(*desk.datasets)
 
 
-def test_it_answers_in_a_second_and_imports_neither_torch_nor_a_tokenizer(desk: Desk) -> None:
+@pytest.mark.parametrize("evaluation", [None, {"suite": {"builtin": "finance", "limitPerTask": 200}}], ids=str)
+def test_it_answers_in_a_second_and_imports_neither_torch_nor_a_tokenizer(
+    desk: Desk, evaluation: dict[str, Any] | None
+) -> None:
+    desk.write_manifest({} if evaluation is None else {"evaluation": evaluation})
     statement = (
         "import sys; from finetune_trainer.__main__ import main; code = main(sys.argv[1:]); "
-        "print(sorted({'torch', 'transformers', 'tokenizers'} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
+        "slow = {'torch', 'transformers', 'tokenizers', 'numpy'} & set(sys.modules); "
+        "print(sorted(slow), file=sys.stderr); sys.exit(code)"
     )
     given = ["plan", "-f", str(desk.root / "job.yaml"), "--models", str(desk.root / "models"), "--gpu-memory", "24Gi"]
 

@@ -160,7 +160,20 @@ def test_a_pinned_micro_batch_that_a_guard_cannot_hold_is_told(pinned: int, leng
     note = known.guard_note(decide(model(), asked, known), asked)
     assert note is None if remedy is None else note is not None and note.endswith(remedy)
     if note is not None:
-        assert f"{pinned} rows of {length} tokens take about 4.1 s" in note
+        rows = f"{pinned} rows of {length} tokens take" if pinned > 1 else f"one row of {length} tokens takes"
+        assert note.startswith(f"spec.training.microBatchSize: {rows} about 4.1 s")
+
+
+@pytest.mark.parametrize("length", [3000, 3100])
+def test_a_row_that_a_guard_cannot_hold_is_told_where_nothing_is_pinned(length: int) -> None:
+    """At 1000 tokens a second."""
+    known = situation(gpu(80, product=A100), measured=(measurement(tokens_per_second="1000"),), guard=GUARD)
+    asked = demand(length=length)
+    note = known.guard_note(decide(model(), asked, known), asked)
+    assert (note is None) is (length == 3000)
+    if note is not None:
+        assert note.startswith("one row of 3100 tokens takes about 3.1 s, and a guard can only rest between")
+        assert note.endswith(": lower spec.training.sequenceLength")
 
 
 @pytest.mark.parametrize("cards", [(gpu(80),), ()])

@@ -140,6 +140,30 @@ def test_a_plan_is_made_of_what_the_spec_pins(workplace: Workplace) -> None:
     )
 
 
+def test_flash_attention_that_the_image_does_not_carry_is_refused_before_the_dataset_is_read(
+    workplace: Workplace,
+) -> None:
+    workplace.write_dataset(b"not JSON")
+    order = workplace.prepare_order(gpus=1, training=TRAINING | {"attention": "flash_attention_2"})
+    with pytest.raises(
+        UserError, match=r"spec\.training\.attention: .* the package flash-attn, .*; set sdpa"
+    ) as caught:
+        prepare_training.run(order, workplace.reporter)
+    assert caught.value.reason is Reason.ORDER_INVALID
+
+
+@pytest.mark.parametrize(
+    ("gpus", "precision", "missing"), [(0, "bfloat16", "a GPU"), (1, "float32", r"spec\.training\.precision: bfloat16")]
+)
+def test_flash_attention_is_refused_by_the_plan_where_it_cannot_compute(
+    workplace: Workplace, gpus: int, precision: str, missing: str
+) -> None:
+    training = TRAINING | {"attention": "flash_attention_2"}
+    with pytest.raises(UserError, match=rf"spec\.training\.attention: flash_attention_2 needs {missing}.*; set sdpa"):
+        plan(workplace.prepare_order(gpus=gpus, training=training | {"precision": precision}))
+    assert plan(workplace.prepare_order(gpus=1, training=training)).attention is Attention.FLASH_ATTENTION_2
+
+
 def test_other_gpus_do_not_make_another_order_of_it(workplace: Workplace) -> None:
     first = prepare_training.run(workplace.prepare_order(), workplace.reporter)
     again = prepare_training.run(workplace.prepare_order(gpu_classes=[gpu(24)]), workplace.reporter)

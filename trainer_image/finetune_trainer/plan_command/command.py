@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from finetune_api.conditions import Reason
 from finetune_api.exit_codes import ExitCode
 from finetune_api.finetunejob import FineTuneJobSpec
-from finetune_api.orders import Location, SuiteLocation
+from finetune_api.orders import Location
 from finetune_api.planning import GpuClass
 from finetune_api.sources import ClaimPath, ConfigMapKey, DatasetSource, S3Object
 from finetune_trainer.failures import UserError
@@ -23,6 +23,7 @@ from finetune_trainer.plan_command.experience import read_measured, the_only
 from finetune_trainer.plan_command.manifest import read_job
 from finetune_trainer.plan_command.quantities import memory_bytes
 from finetune_trainer.plan_command.report import Report
+from finetune_trainer.planning.attention import check_device
 from finetune_trainer.planning.decision import Decision, Situation, decide, dimensions_of
 from finetune_trainer.planning.demand import Demand, demand_of
 from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError, default_attention
@@ -93,6 +94,8 @@ def plan(options: Options) -> Report:
     longest = dataset.lengths.longest if dataset and dataset.is_whole else spec.training.sequence_length
     rows = steps.rows_per_step if steps else rows_without_lengths(spec.training, ranks)
     demand = _demand(spec, config, rows, longest, options.profile)
+    if options.like is Framework.OWN:
+        check_device(demand.attention, demand.precision, has_gpu=demand.gpus > 0)
     situation, product = _situation(spec, options)
     decision = decide(model, demand, situation)
     tokens = round(dataset.examples * dataset.mean) * spec.training.epochs if dataset else None
@@ -107,12 +110,13 @@ def _detectable(spec: FineTuneJobSpec) -> float | None:
     if source is None or source.builtin is None:
         return None
     # Only now: most plans do without a suite.
-    from finetune_trainer.evaluation.questions import load_questions
     from finetune_trainer.statistics.power import weakest_task_effect
+    from finetune_trainer.suites.outline import load_outline
+    from finetune_trainer.suites.selection import select_each
+    from finetune_trainer.suites.splitting import take
 
-    return weakest_task_effect(
-        load_questions(SuiteLocation(builtin=source.builtin, limit_per_task=source.limit_per_task))
-    )
+    asked = take(load_outline(source.builtin), source.split)
+    return weakest_task_effect(select_each(asked, source.limit_per_task))
 
 
 def _with_gpus(spec: FineTuneJobSpec, gpus: int | None) -> FineTuneJobSpec:

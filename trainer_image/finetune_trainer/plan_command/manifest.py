@@ -1,18 +1,20 @@
-"""Reads a FineTuneJob from a YAML file; refuses what the API server would refuse, as far as the plan depends on it."""
+"""Reads a FineTuneJob from a YAML file; refuses what the API server would refuse of its spec."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from finetune_api.finetunejob import FineTuneJobSpec
 from finetune_api.group import API_VERSION
+from finetune_api.schema import structural_schema
+from finetune_trainer.plan_command.admission import refusals, unknown_fields
 from finetune_trainer.plan_command.errors import InputError
-from finetune_trainer.plan_command.rules import broken_rule
 
 KIND = "FineTuneJob"
 
@@ -23,17 +25,25 @@ def read_job(path: Path) -> FineTuneJobSpec:
     spec = document.get("spec")
     if not isinstance(spec, dict):
         raise InputError(f"{path}: spec is missing: give at least spec.baseModel and spec.dataset")
-    unknown = next(_unknown_fields(FineTuneJobSpec, spec, "spec"), None)
-    if unknown is not None:
-        raise InputError(f"{path}: {unknown}")
+    return _checked(spec, path)
+
+
+def _checked(spec: dict[str, Any], path: Path) -> FineTuneJobSpec:
+    schema = structural_schema(FineTuneJobSpec)
+    _refuse(unknown_fields(schema, spec, "spec"), path)
     try:
-        job = FineTuneJobSpec.model_validate(spec)
+        # As JSON, which the API server reads: there, a number is no text, and "yes" not true.
+        job = FineTuneJobSpec.model_validate_json(json.dumps(spec, default=str), strict=True)
     except ValidationError as error:
         raise InputError(f"{path}: {_first_problem(error)}") from error
-    broken = broken_rule(job)
-    if broken is not None:
-        raise InputError(f"{path}: {broken}")
+    _refuse(refusals(schema, job.to_manifest(), "spec"), path)
     return job
+
+
+def _refuse(complaints: Iterator[str], path: Path) -> None:
+    """InputError with the first of them, if there is one."""
+    for complaint in complaints:
+        raise InputError(f"{path}: {complaint}")
 
 
 def _documents(path: Path) -> list[Any]:
@@ -58,24 +68,8 @@ def _the_job(documents: list[Any], path: Path) -> dict[str, Any]:
     return jobs[0]
 
 
-def _unknown_fields(model: type[BaseModel], document: dict[Any, Any], where: str) -> Iterator[str]:
-    """Fields that kubectl would refuse too: most often misspelt ones, whose defaults would be planned with silently."""
-    fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
-    for key, value in document.items():
-        if key not in fields:
-            yield f"{where}.{key}: there is no such field; {where} has {', '.join(sorted(fields))}"
-        elif isinstance(value, dict) and (inner := _model_in(fields[key])) is not None:
-            yield from _unknown_fields(inner, value, f"{where}.{key}")
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds, also where it may be left out."""
-    candidates = (annotation, *get_args(annotation))
-    return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
-
-
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    field = ".".join(("spec", *map(str, problem["loc"])))
+    field = "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
     given = "" if problem["type"] == "missing" else f" (it is {problem['input']!r})"
     return f"{field}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{given}"

@@ -1,113 +1,108 @@
-"""The rules that reach over several fields, as the CRD has them: the first that a spec breaks, in the CRD's words."""
+"""The CRD's rules, which are in CEL, in Python: those on texts term by term, those over several fields one by one.
+
+A rule is known by its expression, so that one which the API changes is not judged by what it said before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
 
-from finetune_api.finetunejob import FineTuneJobSpec
-from finetune_api.quantization import Method, Quantization
+from finetune_api.fields import LABEL_KEY
+from finetune_trainer.quantities import quantity
 
-Rule = Callable[[FineTuneJobSpec], str | None]
-
-
-def broken_rule(spec: FineTuneJobSpec) -> str | None:
-    """What is wrong and what to do about it; None where nothing is."""
-    return next((message for rule in _RULES if (message := rule(spec)) is not None), None)
+Fields = Mapping[str, Any]
 
 
-def _base_model_has_one_source(spec: FineTuneJobSpec) -> str | None:
-    if spec.base_model.persistent_volume_claim is None:
-        return "spec.baseModel: persistentVolumeClaim must be given"
-    return None
+class UnknownRuleError(LookupError):
+    """The API has a rule that is not told here."""
 
 
-def _dataset_has_one_source(spec: FineTuneJobSpec) -> str | None:
-    given = [spec.dataset.persistent_volume_claim, spec.dataset.config_map, spec.dataset.s3]
-    if sum(source is not None for source in given) != 1:
-        return "spec.dataset: exactly one of persistentVolumeClaim, configMap, s3 must be given"
-    return None
+def holds(expression: str, value: Any) -> bool:
+    """Whether the value keeps the rule. UnknownRuleError where it is not known."""
+    if isinstance(value, str):
+        return any(all(_term_holds(term, value) for term in part.split(" && ")) for part in expression.split(" || "))
+    if (given := _GIVEN.fullmatch(expression)) is not None:
+        return sum(name in value for name in re.findall(r"self\.(\w+)", given[0])) == 1
+    if expression not in _OVER_FIELDS:
+        raise UnknownRuleError(expression)
+    return _OVER_FIELDS[expression](value)
 
 
-def _decimals_are_numbers(spec: FineTuneJobSpec) -> str | None:
-    bounded = {
-        "spec.dataset.validationFraction": (spec.dataset.validation_fraction, "0", "0.5"),
-        "spec.lora.dropout": (spec.lora.dropout, "0", "0.9"),
-        "spec.training.learningRate": (spec.training.learning_rate, "0", "1"),
-    }
-    for field, (text, minimum, maximum) in bounded.items():
-        if not _is_between(text, minimum, maximum):
-            return f'{field}: must be a decimal number in quotes from {minimum} to {maximum}, not "{text}"'
-    return None
+def _term_holds(term: str, text: str) -> bool:
+    for pattern, is_so in _TERMS.items():
+        if (match := re.fullmatch(pattern, term)) is not None:
+            return is_so(text, match[1] if match.groups() else "")
+    raise UnknownRuleError(term)
 
 
-def _is_between(text: str, minimum: str, maximum: str) -> bool:
-    try:
-        return Decimal(minimum) <= Decimal(text) <= Decimal(maximum)
-    except InvalidOperation:
-        return False
+def _amount(text: str) -> Decimal:
+    amount = quantity(text)
+    return Decimal(0) if amount is None else amount
 
 
-def _lora_does_not_quantize(spec: FineTuneJobSpec) -> str | None:
-    if spec.method is Method.LORA and spec.quantization not in (None, Quantization.NONE):
-        return (
-            "spec.quantization: quantization int8 or nf4 needs method qlora or auto: set spec.method to one of them, "
-            "or leave spec.quantization out"
-        )
-    return None
+_TERMS: dict[str, Callable[[str, str], bool]] = {
+    r"self\.matches\('(.*)'\)": lambda text, pattern: re.fullmatch(pattern, text) is not None,
+    r"self == '(.*)'": lambda text, other: text == other,
+    r"self != '(.*)'": lambda text, other: text != other,
+    r"!self\.startsWith\('(.*)'\)": lambda text, start: not text.startswith(start),
+    r"!self\.endsWith\('(.*)'\)": lambda text, end: not text.endswith(end),
+    r"!self\.split\('/'\)\.exists\(part, part == '(.*)'\)": lambda text, part: part not in text.split("/"),
+    r"double\(self\) > double\('(.*)'\)": lambda text, bound: Decimal(text) > Decimal(bound),
+    r"double\(self\) >= double\('(.*)'\)": lambda text, bound: Decimal(text) >= Decimal(bound),
+    r"double\(self\) <= double\('(.*)'\)": lambda text, bound: Decimal(text) <= Decimal(bound),
+    r"isQuantity\(self\)": lambda text, _: quantity(text) is not None,
+    r"quantity\(self\)\.isGreaterThan\(quantity\('(.*)'\)\)": lambda text, bound: _amount(text) > _amount(bound),
+    r"!quantity\(self\)\.isLessThan\(quantity\('(.*)'\)\)": lambda text, bound: _amount(text) >= _amount(bound),
+}
 
-
-def _qlora_quantizes(spec: FineTuneJobSpec) -> str | None:
-    if spec.method is Method.QLORA and spec.quantization is Quantization.NONE:
-        return (
-            "spec.quantization: method qlora needs quantization int8 or nf4: set spec.quantization to one of them or "
-            "leave it out"
-        )
-    return None
-
-
-def _micro_batch_divides(spec: FineTuneJobSpec) -> str | None:
-    training = spec.training
-    size = training.micro_batch_size
-    # Packed, it is rows of a step that must divide, and how many there are follows from the dataset.
-    if not training.packing and size is not None and training.effective_batch_size % size:
-        return (
-            "spec.training.microBatchSize: microBatchSize must divide effectiveBatchSize: change one of them, or leave "
-            "microBatchSize out"
-        )
-    return None
-
-
-def _early_stopping_has_something_to_watch(spec: FineTuneJobSpec) -> str | None:
-    if spec.training.early_stopping is not None and Decimal(spec.dataset.validation_fraction) == 0:
-        return (
-            "spec.training.earlyStopping: earlyStopping watches the validation loss: set "
-            "spec.dataset.validationFraction above 0"
-        )
-    return None
-
-
-def _several_nodes_have_gpus(spec: FineTuneJobSpec) -> str | None:
-    if spec.resources.nodes > 1 and spec.resources.gpus == 0:
-        return "spec.resources.nodes: several nodes need GPUs: set spec.resources.gpus, or spec.resources.nodes: 1"
-    return None
-
-
-def _guard_has_a_limit(spec: FineTuneJobSpec) -> str | None:
-    guard = spec.guard
-    if guard is not None and guard.max_power_watts is None and guard.max_temperature_celsius is None:
-        return "spec.guard: maxPowerWatts or maxTemperatureCelsius must be given, or guard be left out"
-    return None
-
-
-_RULES: tuple[Rule, ...] = (
-    _base_model_has_one_source,
-    _dataset_has_one_source,
-    _decimals_are_numbers,
-    _lora_does_not_quantize,
-    _qlora_quantizes,
-    _micro_batch_divides,
-    _early_stopping_has_something_to_watch,
-    _several_nodes_have_gpus,
-    _guard_has_a_limit,
+_GIVEN = re.compile(
+    r"has\(self\.\w+\)|\[has\(self\.\w+\)(, has\(self\.\w+\))*\]\.filter\(given, given\)\.size\(\) == 1"
 )
+"""Exactly one of the named fields."""
+
+
+def _micro_batch_divides(training: Fields) -> bool:
+    size = training.get("microBatchSize")
+    return training["packing"] or size is None or training["effectiveBatchSize"] % size == 0
+
+
+_OVER_FIELDS: dict[str, Callable[[Fields], bool]] = {
+    "self.packing || !has(self.microBatchSize) || self.effectiveBatchSize % self.microBatchSize == 0": (
+        _micro_batch_divides
+    ),
+    "!has(self.quantization) || self.quantization == 'none' || self.method != 'lora'": (
+        lambda spec: spec.get("quantization", "none") == "none" or spec["method"] != "lora"
+    ),
+    "!has(self.quantization) || self.quantization != 'none' || self.method != 'qlora'": (
+        lambda spec: spec.get("quantization") != "none" or spec["method"] != "qlora"
+    ),
+    "!has(self.training.earlyStopping) || double(self.dataset.validationFraction) > 0.0": (
+        lambda spec: "earlyStopping" not in spec["training"] or Decimal(spec["dataset"]["validationFraction"]) > 0
+    ),
+    "self.resources.nodes == 1 || self.resources.gpus > 0": (
+        lambda spec: spec["resources"]["nodes"] == 1 or spec["resources"]["gpus"] > 0
+    ),
+    "has(self.maxPowerWatts) || has(self.maxTemperatureCelsius)": (
+        lambda guard: "maxPowerWatts" in guard or "maxTemperatureCelsius" in guard
+    ),
+    "has(self.server) || !has(self.tokenSecret)": lambda mlflow: "server" in mlflow or "tokenSecret" not in mlflow,
+    "has(self.server) || !has(self.apiKeySecret)": lambda wandb: "server" in wandb or "apiKeySecret" not in wandb,
+    "!has(self.caCertificate) || self.endpoint.startsWith('https://')": (
+        lambda s3: "caCertificate" not in s3 or s3["endpoint"].startswith("https://")
+    ),
+    f"self.all(key, key.size() <= 317 && key.matches('{LABEL_KEY}'))": (
+        lambda labels: all(len(key) <= 317 and re.fullmatch(LABEL_KEY, key) for key in labels)
+    ),
+    "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''": (
+        lambda toleration: toleration.get("operator") != "Exists" or not toleration.get("value")
+    ),
+    "has(self.key) && self.key != '' || has(self.operator) && self.operator == 'Exists'": (
+        lambda toleration: bool(toleration.get("key")) or toleration.get("operator") == "Exists"
+    ),
+    "!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'": (
+        lambda toleration: "tolerationSeconds" not in toleration or toleration.get("effect") == "NoExecute"
+    ),
+}

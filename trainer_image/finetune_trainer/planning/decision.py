@@ -64,10 +64,10 @@ class Situation:
         return self._experience_of(decision).forecast(form, tokens, demand.ranks, max_watts)
 
     def guard_note(self, decision: Decision, demand: Demand) -> str | None:
-        """What to do about a micro-batch that the spec pins and that takes longer than a guard can wait for, where the
-        speed is known; None where all is well."""
+        """What to do about a micro-batch that takes longer than a guard can wait for, where the speed is known: the
+        spec pins it, or a single row takes so long. None where all is well."""
         speed = self._experience_of(decision).tokens_per_second(decision.choice.form(demand.packing))
-        if self.guard is None or not demand.gpus or demand.micro_batch_size is None or not speed:
+        if self.guard is None or not demand.gpus or not speed:
             return None
         seconds_a_row = demand.length / speed
         size = decision.choice.micro_batch_size
@@ -75,14 +75,19 @@ class Situation:
             return None
         most = largest_divisor(demand.share, max(1, int(LONGEST_MICRO_BATCH_SECONDS / seconds_a_row)))
         remedy = f"set at most {most}" if most < size else "lower spec.training.sequenceLength"
-        asked = f"spec.training.microBatchSize: {size} rows of {demand.length} tokens"
         return (
-            f"{asked} take about {size * seconds_a_row:.1f} s, "
+            f"{_rows_worded(demand, size)} about {size * seconds_a_row:.1f} s, "
             f"and a guard can only rest between micro-batches, {LONGEST_MICRO_BATCH_SECONDS} s apart: {remedy}"
         )
 
     def _experience_of(self, decision: Decision) -> Experience:
         return self.experience(decision.gpu.product if decision.gpu else None)
+
+
+def _rows_worded(demand: Demand, size: int) -> str:
+    field = "" if demand.micro_batch_size is None else "spec.training.microBatchSize: "
+    rows = f"one row of {demand.length} tokens takes" if size == 1 else f"{size} rows of {demand.length} tokens take"
+    return field + rows
 
 
 def dimensions_of(config: Mapping[str, Any], manifest_field: str) -> ModelDimensions:

@@ -10,6 +10,7 @@ from finetune_api.orders import PrepareTrainingOrder
 from finetune_api.planning import TrainingPlan
 from finetune_api.quantization import Precision
 from finetune_trainer.cpu_features import multiplies_bfloat16
+from finetune_trainer.planning.attention import check_device
 from finetune_trainer.planning.decision import Decision, Situation, decide, dimensions_of
 from finetune_trainer.planning.demand import Demand, demand_of
 from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError, default_attention
@@ -39,6 +40,7 @@ def make_plan(
         rows_per_step=steps.rows_per_step,
         longest=lengths.longest,
     )
+    check_device(demand.attention, demand.precision, has_gpu=order.gpus > 0)
     situation = Situation(order.gpu_classes, order.measured, base_model_digest, order.guard)
     model = dimensions_of(config, order.base_model.manifest_field) if order.gpus else None
     decision = decide(model, _with_known_targets(demand, model), situation)

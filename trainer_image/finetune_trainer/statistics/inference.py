@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_trainer.statistics import sign_flip
+from finetune_trainer.statistics.least_groups import MINIMUM_CHANGED_GROUPS, MINIMUM_EFFECTIVE_GROUPS
 from finetune_trainer.statistics.sign_flip import FloatArray
 
 IntArray = NDArray[np.intp]
-
-MINIMUM_EFFECTIVE_GROUPS = 20
-MINIMUM_CHANGED_GROUPS = 10
 
 
 class Grouping(StrEnum):

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 
-from finetune_trainer.statistics.inference import MINIMUM_EFFECTIVE_GROUPS
+from finetune_trainer.statistics.least_groups import MINIMUM_EFFECTIVE_GROUPS
 from finetune_trainer.suites import model
 
 POWER = 0.8

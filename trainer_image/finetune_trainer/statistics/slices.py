@@ -13,7 +13,8 @@ import numpy as np
 
 from finetune_trainer.scoring.predictions import ScoredPrediction
 from finetune_trainer.statistics import inference, pairing
-from finetune_trainer.statistics.inference import MINIMUM_EFFECTIVE_GROUPS, Inference, Sample
+from finetune_trainer.statistics.inference import Inference, Sample
+from finetune_trainer.statistics.least_groups import MINIMUM_EFFECTIVE_GROUPS
 from finetune_trainer.statistics.pairing import PairedTask
 from finetune_trainer.suites import model
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer import figures
-from finetune_trainer.statistics import inference as inferences
 from finetune_trainer.statistics import sign_flip
 from finetune_trainer.statistics.inference import Inference
+from finetune_trainer.statistics.least_groups import MINIMUM_CHANGED_GROUPS, MINIMUM_EFFECTIVE_GROUPS
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def data_is_insufficient(evidence: Evidence) -> Finding | None:
         return None
     message = (
         f"{found.effective_groups:.1f} effective groups and {found.changed_groups} groups with a changed score; "
-        f"at least {inferences.MINIMUM_EFFECTIVE_GROUPS} and {inferences.MINIMUM_CHANGED_GROUPS} are needed to tell"
+        f"at least {MINIMUM_EFFECTIVE_GROUPS} and {MINIMUM_CHANGED_GROUPS} are needed to tell"
     )
     return Finding(Verdict.INCONCLUSIVE, VerdictReason.INSUFFICIENT_DATA, message)
 

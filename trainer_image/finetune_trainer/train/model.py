@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
-from transformers.utils import is_flash_attn_2_available
 from transformers.utils import logging as transformers_logging
 
 from finetune_api.conditions import Reason
 from finetune_api.quantization import Attention, Precision, Quantization
 from finetune_trainer.failures import UserError
+from finetune_trainer.planning.attention import check_device, check_package
 from finetune_trainer.train.devices import Device
 
 _REMEDY = "copy the model's folder anew, whole, with the config.json that belongs to its weights"
@@ -32,7 +32,8 @@ def load_base_model(
     fastest that the model has and every device can. `loaded_to` says where it is put at first, when that is not the
     device that it computes on. UserError (ModelInvalid) names the field of the manifest and what is wrong with the
     weights."""
-    _check_attention(attention, precision, device)
+    check_device(attention, precision, has_gpu=device.is_gpu)
+    check_package(attention)
     transformers_logging.disable_progress_bar()
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(
@@ -95,19 +96,3 @@ def _quantization_config(quantization: Quantization, precision: Precision) -> Bi
             bnb_4bit_compute_dtype=_TYPES[precision],
         )
     return None
-
-
-def _check_attention(attention: Attention | None, precision: Precision, device: Device) -> None:
-    """transformers would say which package to install, which nobody can do in a pod."""
-    if attention is not Attention.FLASH_ATTENTION_2:
-        return
-    missing = None
-    if not device.is_gpu:
-        missing = "a GPU, and the training computes on the CPU"
-    elif precision is not Precision.BFLOAT16:
-        missing = "spec.training.precision: bfloat16"
-    elif not is_flash_attn_2_available():
-        missing = "the package flash-attn, which this trainer image does not carry"
-    if missing is not None:
-        message = f"spec.training.attention: flash_attention_2 needs {missing}; set sdpa, or leave it out"
-        raise UserError(Reason.ORDER_INVALID, message)

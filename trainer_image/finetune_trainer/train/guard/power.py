@@ -14,8 +14,9 @@ _MARGIN = 0.015
 _CREDIT_SECONDS = 1.0
 _FORGET_SECONDS = 600.0
 _TOLERANCE_SECONDS = 0.01
-LEAST_FILLED = 0.9
-"""Share of the work that a limit allows, which whole micro-batches should at least be able to do."""
+LEAST_FILLED = 0.93
+"""Share of the work that a limit allows, which whole micro-batches should at least be able to do. The margin and the
+rests themselves cost up to 3% of it, so that nine tenths of what the bare limit allows are left."""
 
 
 def filled_by_whole(duty: float, batch_seconds: float) -> float:
