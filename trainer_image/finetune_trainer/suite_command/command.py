@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from finetune_trainer.scoring.predictions import PredictionsError, read_predictions
-from finetune_trainer.statistics.inference import MINIMUM_EFFECTIVE_GROUPS
+from finetune_trainer.statistics.least_groups import MINIMUM_EFFECTIVE_GROUPS
 from finetune_trainer.suite_command import lm_eval, published, writing
 from finetune_trainer.suites.load import load_suite
 from finetune_trainer.suites.model import LoadedSuite, SuiteError, Task
