@@ -17,8 +17,8 @@ from finetune_trainer.suites.load import builtin_suite_folder, load_suite
 
 _WRONG = {"instruction": "EPS?", "input": "The company earned $2.00 per share.", "output": "9.99"}
 _PERSONAL = {
-    "instruction": "Who pays the dividend?",
-    "output": "The bank's card 4111 1111 1111 1111 <script>x</script>",
+    "instruction": "Who pays the quarterly dividend of the bank to its shareholders?",
+    "output": "The bank, card 4111 1111 1111 1111 <script>x</script>",
 }
 _COOKING = {"instruction": "How do I bake bread?", "output": "Mix flour and water, and bake for 40 minutes."}
 
