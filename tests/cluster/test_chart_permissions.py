@@ -23,8 +23,8 @@ OUR_KINDS = ("finetunejobs", "evaluations", "comparisons", "finetunedmodels")
 PERMISSIONS = {
     *((kind, verb) for kind in OUR_KINDS for verb in READ),
     *((f"{kind}/status", "patch") for kind in OUR_KINDS),
-    *((kind, "create") for kind in ("evaluations", "comparisons", "finetunedmodels")),
-    *(("evaluations", verb) for verb in ("patch", "delete")),
+    *((kind, "create") for kind in OUR_KINDS),
+    *((kind, verb) for kind in ("finetunejobs", "evaluations") for verb in ("patch", "delete")),
     *(("jobs", verb) for verb in (*READ, "create", "patch", "delete")),
     *(("pods", verb) for verb in ("list", "watch")),
     ("pods/log", "get"),
