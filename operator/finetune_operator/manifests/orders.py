@@ -89,6 +89,8 @@ def _measured(model: FineTunedModelResource) -> Iterator[Measured]:
         quantization=parameters.quantization,
         activation_checkpointing=parameters.activation_checkpointing,
         packing=parameters.training.packing,
+        precision=parameters.precision,
+        dora=parameters.lora.dora,
         tokens_per_second=took.tokens_per_second,
         mean_watts=took.mean_watts,
         peak_memory_bytes=took.peak_memory_bytes,
