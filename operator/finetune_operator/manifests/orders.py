@@ -69,6 +69,7 @@ def prepare_training(
         training=spec.training,
         gpus=spec.resources.gpus,
         nodes=spec.resources.nodes,
+        memory=spec.resources.memory,
         guard=spec.guard,
         gpu_classes=gpu_classes if spec.resources.gpus else (),
         measured=tuple(item for model in chosen(lessons, spec.base_model) for item in _measured(model)),
