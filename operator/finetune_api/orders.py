@@ -117,6 +117,8 @@ class PrepareTrainingOrder(OrderBase):
     training: Training
     gpus: int
     nodes: int = 1
+    memory: str | None = None
+    """Host memory of a training pod, such as 16Gi."""
     guard: Guard | None = None
     gpu_classes: Annotated[tuple[GpuClass, ...], Field(max_length=32)] = ()
     """GPUs that the cluster has. Empty where none is known: then nothing is said about what fits."""
@@ -128,7 +130,7 @@ class PrepareTrainingOrder(OrderBase):
     on the volume: another one, chosen later, is only checked and changes nothing of the training."""
 
     # Else a plan that was lost from the status would be another one when it is made again, and train anew.
-    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "gpu_classes", "measured", "suite"})
+    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "memory", "gpu_classes", "measured", "suite"})
 
 
 class TrainOrder(OrderBase):

@@ -118,6 +118,8 @@ class Measured(WireModel):
     quantization: Quantization
     activation_checkpointing: bool = False
     packing: bool = False
+    precision: Precision = Precision.BFLOAT16
+    dora: bool = False
     tokens_per_second: str
     mean_watts: str | None = None
     peak_memory_bytes: int | None = None

@@ -42,8 +42,8 @@ def main() -> int:
 
 
 def write(measured: list[Measurement]) -> None:
-    RESULT.parent.mkdir(exist_ok=True)
     """Figures of an earlier run that were not measured this time stay."""
+    RESULT.parent.mkdir(exist_ok=True)
     earlier = json.loads(RESULT.read_text()) if RESULT.exists() else []
     names = {item.name for item in measured}
     rows = [row for row in earlier if row["name"] not in names]

@@ -6,7 +6,7 @@ from typing import Any
 
 from finetune_api.orders import PrepareTrainingOrder
 from finetune_api.planning import Measured, MemoryParts, MemoryPlan
-from finetune_api.quantization import Method, Quantization
+from finetune_api.quantization import Method, Precision, Quantization
 
 from .building import (
     DIGEST,
@@ -64,6 +64,8 @@ def test_a_training_is_told_with_what_it_took_and_how_it_was_done() -> None:
         "gpus": 2,
         "activationCheckpointing": True,
         "memoryCorrection": "1.07",
+        "precision": "float32",
+        "lora": {"dora": True},
     }
     model["spec"]["parameters"]["training"] = {"packing": True}
     assert measured(model) == (
@@ -75,6 +77,8 @@ def test_a_training_is_told_with_what_it_took_and_how_it_was_done() -> None:
             quantization=Quantization.NF4,
             activation_checkpointing=True,
             packing=True,
+            precision=Precision.FLOAT32,
+            dora=True,
             tokens_per_second="2413",
             mean_watts="310.5",
             peak_memory_bytes=20 * 2**30,

@@ -129,6 +129,8 @@ def test_the_table_tells_the_same(desk: Desk) -> None:
     lines = dict(line.split("  ", 1) for line in table.splitlines() if not line.startswith(" "))
     assert lines["method"].strip() == "lora, weights bfloat16"
     assert lines["hours"].strip().startswith("not known: ")
+    peak = lines["memory of a GPU, peak"].strip()
+    assert peak.endswith(" GiB, of this trainer, with its fused loss; other frameworks: --like")
 
 
 def test_what_does_not_fit_names_the_smallest_change(desk: Desk) -> None:
@@ -137,11 +139,37 @@ def test_what_does_not_fit_names_the_smallest_change(desk: Desk) -> None:
 
 
 def test_several_gpus_are_planned_for(desk: Desk) -> None:
-    desk.write_manifest({"resources": {"gpus": 4}})
+    desk.write_manifest({"resources": {"gpus": 4, "memory": "64Gi"}})
     plan = desk.plan("--gpu-memory", "24Gi")
     assert (plan["sharding"], plan["gpus"]) == ("ddp", 4)
     assert plan["microBatchSize"] * plan["gradientAccumulation"] * 4 == 16
     assert desk.plan("--gpu-memory", "7Gi")["sharding"] == "fsdp"
+
+
+@pytest.mark.parametrize(
+    ("resources", "memory", "enough", "whose"),
+    [
+        ({"gpus": 4}, "16Gi", "68Gi", "in each of a node's 4 processes"),
+        ({"gpus": 4, "nodes": 2}, "59Gi", "68Gi", "in each of a node's 4 processes"),
+        ({"gpus": 0}, "8Gi", "17Gi", "15.0 GiB of host memory: "),
+    ],
+)
+def test_host_memory_that_cannot_hold_the_weights_is_refused(
+    desk: Desk, resources: dict[str, int], memory: str, enough: str, whose: str
+) -> None:
+    pins = {"method": "lora", "training": {"precision": "bfloat16"}}
+    desk.write_manifest(pins | {"resources": resources | {"memory": memory}})
+    card = "--gpu-memory", "14Gi"  # of which only several hold the 15 GiB
+    complaint = desk.complaint(*card)
+    assert complaint.startswith(f"finetune plan: spec.resources.memory: {memory}, but the base model's weights take")
+    assert whose in complaint and complaint.endswith(f": set {enough} or more\n")
+    desk.write_manifest(pins | {"resources": resources | {"memory": enough}})
+    desk.plan(*card)
+
+
+def test_host_memory_is_not_asked_for_what_goes_to_the_gpu_at_once(desk: Desk) -> None:
+    desk.write_manifest({"resources": {"gpus": 2, "memory": "8Gi"}})
+    assert desk.plan("--gpu-memory", "80Gi")["sharding"] == "ddp"
 
 
 def test_pins_are_kept(desk: Desk) -> None:
@@ -202,7 +230,7 @@ def test_hours_follow_from_measured_trainings(desk: Desk) -> None:
     measured = desk.root / "measured.json"
     lesson = measurement(mean_watts="400", tokens_per_second="10", gpu_product=None).to_manifest()
     measured.write_text(json.dumps([lesson]))
-    desk.write_manifest({"resources": {"gpus": 0}})
+    desk.write_manifest({"resources": {"gpus": 0, "memory": "64Gi"}, "training": {"precision": "bfloat16"}})
     plan = desk.plan(*desk.datasets, "--measured", str(measured), "--base-model-digest", DIGEST)
     tokens = 90 * plan["dataset"]["meanTokens"] * 3
     assert plan["hours"] == pytest.approx(tokens / 10 / 3600, rel=0.01)
@@ -221,7 +249,8 @@ def test_another_frameworks_training_can_be_compared_with(desk: Desk) -> None:
     assert torchtune["parts"]["optimizer"] == own["parts"]["optimizer"] / 2
     assert (torchtune["like"], torchtune["lossKernel"]) == ("torchtune", "chunked")
     assert desk.plan("--like", "torchtune", "--loss-kernel", "fused")["memory"]["lossKernel"] == "fused"
-    assert "memory of a GPU, peak, like torchtune" in desk.run("--like", "torchtune")[1]
+    table = desk.run("--like", "torchtune")[1]
+    assert "memory of a GPU, peak, like torchtune" in table and "of this trainer" not in table
 
 
 def test_the_attention_that_the_manifest_pins_goes_before_the_frameworks(desk: Desk) -> None:

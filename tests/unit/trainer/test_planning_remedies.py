@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_subjects import demand, gpu, model, situation
 
@@ -14,7 +14,7 @@ from finetune_api.quantization import Attention, Method, Precision, Quantization
 from finetune_trainer.failures import UserError
 from finetune_trainer.planning.decision import decide
 from finetune_trainer.planning.demand import Demand
-from finetune_trainer.planning.remedies import smallest_change
+from finetune_trainer.planning.remedies import single_changes, smallest_change
 from finetune_trainer.planning.search import search
 
 
@@ -84,15 +84,23 @@ demands = st.builds(
 )
 
 
-@given(demands, st.sampled_from([6, 8, 12, 16, 24]))
-def test_what_is_named_would_fit(wanted: Demand, gibibytes: int) -> None:
-    known, tried = situation(gpu(gibibytes)), list[tuple[Demand, bool]]()
+@settings(deadline=None)
+@given(demands, st.sampled_from([6, 8, 12, 16, 24]), st.sampled_from([1, 4]))
+def test_what_is_named_would_fit_and_nothing_smaller_would(wanted: Demand, gibibytes: int, gpus_per_node: int) -> None:
+    known, tried = situation(gpu(gibibytes, gpus_per_node=gpus_per_node)), list[tuple[Demand, bool]]()
 
     def fits(changed: Demand) -> bool:
         fit = search(model(), changed, known.gpus, known.experience, is_guarded=False)
         tried.append((changed, fit is not None))
         return tried[-1][1]
 
-    if not fits(wanted) and smallest_change(wanted, fits, gpus_per_node=1) is not None:
+    if fits(wanted):
+        return
+    named = smallest_change(wanted, fits, gpus_per_node)
+    if named is not None:
         assert tried[-1][1]
         assert tried[-1][0] != wanted
+    candidates = [change for change in single_changes(wanted, fits, gpus_per_node) if change is not None]
+    words = [change.words for change in candidates]
+    smaller = candidates[: words.index(named)] if named in words else candidates
+    assert not any(fits(change.demand) for change in smaller)

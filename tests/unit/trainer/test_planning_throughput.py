@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from planning_subjects import A100, DIGEST, measurement
+from planning_subjects import A100, DIGEST, demand, gpu, measurement, model, situation
 
 from finetune_api.planning import Measured
-from finetune_api.quantization import Method, Quantization
+from finetune_api.quantization import Method, Precision, Quantization
+from finetune_trainer.planning.decision import decide
 from finetune_trainer.planning.memory import CUDA_CONTEXT
 from finetune_trainer.planning.throughput import LARGEST_CORRECTION, SMALLEST_CORRECTION, Experience, Form
 
@@ -41,6 +43,8 @@ def test_without_watts_there_are_hours_but_no_energy() -> None:
         {"method": Method.QLORA, "quantization": Quantization.NF4},
         {"activation_checkpointing": True},
         {"packing": True},
+        {"precision": Precision.FLOAT32},
+        {"dora": True},
     ],
 )
 def test_another_training_tells_nothing_about_this_one(changes: dict[str, Any]) -> None:
@@ -48,6 +52,21 @@ def test_another_training_tells_nothing_about_this_one(changes: dict[str, Any]) 
     assert (forecast.hours, forecast.energy_kwh) == (None, None)
     assert "no finished training of this model as lora without activation checkpointing" in forecast.note
     assert A100 in forecast.note
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"), [({"precision": Precision.FLOAT32}, ", in float32"), ({"dora": True}, ", with DoRA")]
+)
+def test_hours_are_those_of_the_number_format_and_the_adapter_that_are_asked_for(
+    changes: dict[str, Any], words: str
+) -> None:
+    known, asked = situation(gpu(80, product=A100), measured=(measurement(**changes),)), demand(**changes)
+    plain = situation(gpu(80, product=A100), measured=(measurement(),))
+    decision = decide(model(), replace(asked, checkpointing=False), known)
+    assert known.forecast(decision, asked, TOKENS).hours == pytest.approx(1)
+    assert words in known.forecast(decision, asked, TOKENS).note
+    assert plain.forecast(decision, asked, TOKENS).hours is None
+    assert known.forecast(decision, demand(), TOKENS).hours is None
 
 
 def test_the_name_that_nvml_gives_a_gpu_is_that_of_its_nodes_label() -> None:

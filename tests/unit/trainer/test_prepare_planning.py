@@ -104,6 +104,16 @@ def test_what_fits_no_gpu_fails_while_preparing(workplace: Workplace) -> None:
     assert caught.value.reason is Reason.INSUFFICIENT_GPU_MEMORY
 
 
+@pytest.mark.parametrize(("gpus", "cards"), [(4, [gpu(14, gpus_per_node=4)]), (0, [])])
+def test_host_memory_that_cannot_hold_the_weights_fails_while_preparing(
+    workplace: Workplace, gpus: int, cards: list[Any]
+) -> None:
+    known = {"method": "lora", "gpus": gpus, "gpu_classes": cards}
+    plan(workplace.prepare_order(**known, memory="130Gi"))
+    with pytest.raises(UserError, match=r"spec\.resources\.memory: 8Gi, but .* set \d+Gi or more"):
+        plan(workplace.prepare_order(**known, memory="8Gi"))
+
+
 def test_packed_a_plan_tells_the_rows_of_a_step(workplace: Workplace) -> None:
     made = plan(workplace.prepare_order(training=TRAINING | {"packing": True}), examples=64, tokens=32)
     assert (made.rows_per_step, made.micro_batch_size * made.gradient_accumulation) == (2, 2)

@@ -27,6 +27,7 @@ from finetune_trainer.planning.attention import check_device
 from finetune_trainer.planning.decision import Decision, Situation, decide, dimensions_of
 from finetune_trainer.planning.demand import Demand, demand_of
 from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError, default_attention
+from finetune_trainer.planning.host_memory import check_host_memory
 from finetune_trainer.planning.plan import default_precision
 from finetune_trainer.planning.profiles import PROFILES, Framework, LossKernel, Profile
 from finetune_trainer.planning.steps import rows_without_lengths
@@ -98,6 +99,8 @@ def plan(options: Options) -> Report:
         check_device(demand.attention, demand.precision, has_gpu=demand.gpus > 0)
     situation, product = _situation(spec, options)
     decision = decide(model, demand, situation)
+    if options.like is Framework.OWN:
+        check_host_memory(model, demand, decision.choice, spec.resources.memory)
     tokens = round(dataset.examples * dataset.mean) * spec.training.epochs if dataset else None
     forecast = _forecast(situation, decision, demand, tokens, options)
     note = situation.guard_note(decision, demand)

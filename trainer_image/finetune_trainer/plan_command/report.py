@@ -122,13 +122,19 @@ class Report:
         if memory is None:
             return [("memory", _CPU_NOTE)]
         parts = [(f"  {name}", _gib(size)) for name, size in memory.parts.model_dump().items()]
-        whose = "" if self.framework is Framework.OWN else f", like {self.framework}"
-        lines = [(f"memory of a GPU, peak{whose}", _gib(memory.peak_bytes)), *parts]
+        is_own = self.framework is Framework.OWN
+        peak = _gib(memory.peak_bytes) + (self._own_note() if is_own else "")
+        lines = [("memory of a GPU, peak" + ("" if is_own else f", like {self.framework}"), peak), *parts]
         if memory.limit_bytes is not None and memory.reserve_bytes is not None:
             lines.append(("  reserve", f"{_gib(memory.reserve_bytes)} of {_gib(memory.limit_bytes).strip()}"))
         if memory.correction is not None:
             lines.append(("  correction", f"x {memory.correction}, as earlier trainings took"))
         return lines
+
+    def _own_note(self) -> str:
+        """A peak that is compared with another framework's is often another loss."""
+        loss = self.demand.profile.habits(self.decision.choice.quantization).loss
+        return f", of this trainer, with its {loss} loss; other frameworks: --like"
 
     def _dataset_lines(self) -> list[tuple[str, str]]:
         if self.dataset is None or self.steps is None:

@@ -60,13 +60,13 @@ class Situation:
         if demand.gpus and decision.gpu is None:
             return Forecast(None, None, "no GPU of the cluster is known, so there is no figure of an earlier training")
         max_watts = self.guard.max_power_watts if self.guard and demand.gpus else None
-        form = decision.choice.form(demand.packing)
+        form = demand.form(decision.choice)
         return self._experience_of(decision).forecast(form, tokens, demand.ranks, max_watts)
 
     def guard_note(self, decision: Decision, demand: Demand) -> str | None:
         """What to do about a micro-batch that takes longer than a guard can wait for, where the speed is known: the
         spec pins it, or a single row takes so long. None where all is well."""
-        speed = self._experience_of(decision).tokens_per_second(decision.choice.form(demand.packing))
+        speed = self._experience_of(decision).tokens_per_second(demand.form(decision.choice))
         if self.guard is None or not demand.gpus or not speed:
             return None
         seconds_a_row = demand.length / speed

@@ -30,10 +30,6 @@ class Choice:
     sharding: Sharding
     micro_batch_size: int = 1
 
-    def form(self, packing: bool) -> Form:
-        method, quantization = method_of(self.quantization)
-        return Form(method, quantization, self.checkpointing, packing)
-
 
 @dataclass(frozen=True)
 class Demand:
@@ -105,6 +101,11 @@ class Demand:
             ranks=self.ranks,
             habits=self.profile.habits(choice.quantization),
         )
+
+    def form(self, choice: Choice) -> Form:
+        """What the speed of such a training depends on."""
+        method, quantization = method_of(choice.quantization)
+        return Form(method, quantization, choice.checkpointing, self.packing, self.precision, self.dora)
 
     def _shardings(self) -> tuple[Sharding, ...]:
         if self.ranks == 1:

@@ -13,7 +13,14 @@ from finetune_trainer.cpu_features import multiplies_bfloat16
 from finetune_trainer.planning.attention import check_device
 from finetune_trainer.planning.decision import Decision, Situation, decide, dimensions_of
 from finetune_trainer.planning.demand import Demand, demand_of
-from finetune_trainer.planning.dimensions import ModelDimensions, UnknownTargetError, default_attention
+from finetune_trainer.planning.dimensions import (
+    ModelDimensions,
+    UnknownTargetError,
+    UnplannableModelError,
+    default_attention,
+    read_dimensions,
+)
+from finetune_trainer.planning.host_memory import check_host_memory
 from finetune_trainer.planning.method import method_of
 from finetune_trainer.planning.steps import Lengths, Steps, count_steps
 from finetune_trainer.planning.throughput import Forecast
@@ -42,10 +49,21 @@ def make_plan(
     )
     check_device(demand.attention, demand.precision, has_gpu=order.gpus > 0)
     situation = Situation(order.gpu_classes, order.measured, base_model_digest, order.guard)
-    model = dimensions_of(config, order.base_model.manifest_field) if order.gpus else None
-    decision = decide(model, _with_known_targets(demand, model), situation)
+    model = dimensions_of(config, order.base_model.manifest_field) if order.gpus else _as_far_as_known(config)
+    demand = _with_known_targets(demand, model)
+    decision = decide(model, demand, situation)
+    if model is not None:
+        check_host_memory(model, demand, decision.choice, order.memory)
     forecast = situation.forecast(decision, demand, lengths.tokens * order.training.epochs)
     return _assembled(demand, decision, steps, forecast, situation.guard_note(decision, demand))
+
+
+def _as_far_as_known(config: Mapping[str, Any]) -> ModelDimensions | None:
+    """A CPU trains models, too, of which nothing can be planned."""
+    try:
+        return read_dimensions(config)
+    except UnplannableModelError:
+        return None
 
 
 def _with_known_targets(demand: Demand, model: ModelDimensions | None) -> Demand:

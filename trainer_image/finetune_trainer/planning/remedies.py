@@ -27,7 +27,7 @@ def smallest_change(demand: Demand, fits: Fits, gpus_per_node: int) -> str | Non
 
     Where no single change is enough, everything that costs no accuracy of its own is done and the rest is searched.
     """
-    for change in _single_changes(demand, fits, gpus_per_node):
+    for change in single_changes(demand, fits, gpus_per_node):
         if change is not None and fits(change.demand):
             return change.words
     combined = _all_free_changes(demand)
@@ -41,7 +41,8 @@ def smallest_change(demand: Demand, fits: Fits, gpus_per_node: int) -> str | Non
     return None
 
 
-def _single_changes(demand: Demand, fits: Fits, gpus_per_node: int) -> Iterator[Change | None]:
+def single_changes(demand: Demand, fits: Fits, gpus_per_node: int) -> Iterator[Change | None]:
+    """Those of one field, or of one and what it brings with it, the smallest first; None where a field has none."""
     yield from _free_changes(demand)
     yield _shorter(demand, fits)
     yield _lower_rank(demand, fits)

@@ -123,7 +123,7 @@ def memory_of(gpu: GpuClass) -> int:
 
 def _most_tokens(model: ModelDimensions, known: Experience, form: Choice, demand: Demand) -> float:
     """Of a micro-batch that a guard can wait for."""
-    speed = known.tokens_per_second(form.form(demand.packing))
+    speed = known.tokens_per_second(demand.form(form))
     return _cautious_tokens(model) if speed is None else speed * LONGEST_MICRO_BATCH_SECONDS
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from finetune_api.planning import Measured
-from finetune_api.quantization import Method, Quantization
+from finetune_api.quantization import Method, Precision, Quantization
 from finetune_trainer.planning.memory import CUDA_CONTEXT
 
 _LATEST = 5
@@ -25,6 +25,8 @@ class Form:
     quantization: Quantization
     activation_checkpointing: bool
     packing: bool
+    precision: Precision = Precision.BFLOAT16
+    dora: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,14 @@ class Experience:
 
 
 def _form_of(training: Measured) -> Form:
-    return Form(training.method, training.quantization, training.activation_checkpointing, training.packing)
+    return Form(
+        method=training.method,
+        quantization=training.quantization,
+        activation_checkpointing=training.activation_checkpointing,
+        packing=training.packing,
+        precision=training.precision,
+        dora=training.dora,
+    )
 
 
 def _product_name(product: str | None) -> str | None:
@@ -113,4 +122,10 @@ def _product_name(product: str | None) -> str | None:
 def _worded(form: Form) -> str:
     kind = str(form.method) if form.quantization is Quantization.NONE else f"{form.method} {form.quantization}"
     checkpointing = "with" if form.activation_checkpointing else "without"
-    return f"{kind} {checkpointing} activation checkpointing{', packed' if form.packing else ''}"
+    others = {
+        ", packed": form.packing,
+        f", in {form.precision}": form.precision is not Precision.BFLOAT16,
+        ", with DoRA": form.dora,
+    }
+    told = "".join(words for words, is_so in others.items() if is_so)
+    return f"{kind} {checkpointing} activation checkpointing{told}"
