@@ -237,7 +237,7 @@ def _keep_report(situation: Situation) -> KeepReport | None:
     children = situation.observed.children
     state = situation.state(Step.COMPARE)
     child = attempts.latest(children.of_part(situation.part), situation.run.digest, Step.COMPARE)
-    pods = [pod for pod in child.pods if pod.phase == "Succeeded"] if child is not None else []
+    pods = [pod for pod in child.pods if pod.termination is not None] if child is not None else []
     manifest = report_manifest(situation.observed.comparison, situation.run.digest)
     stood_in_the_way = ("ConfigMap", manifest["metadata"]["name"]) in children.obstacles
     digest = state.result.report_digest if isinstance(state, Done) and isinstance(state.result, CompareResult) else None
