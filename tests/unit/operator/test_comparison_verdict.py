@@ -156,6 +156,13 @@ def test_the_report_is_kept_before_the_status_names_it() -> None:
     assert [owner["uid"] for owner in metadata["ownerReferences"]] == [uid_of(there)]
 
 
+def test_the_report_is_kept_when_the_pods_phase_is_late() -> None:
+    """A container that has ended is seen before the pod's phase says so, and the verdict is told at once."""
+    there, *others = told_report()
+    others[-1]["status"]["phase"] = "Running"
+    assert "KeepReport" in decide(there, *others).kinds_of_actions
+
+
 def test_a_report_that_cannot_be_kept_is_not_named_and_the_verdict_stands() -> None:
     there, *others = told_report()
     name = told(there, *others)["status"]["reportConfigMap"]
