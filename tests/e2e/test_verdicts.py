@@ -66,7 +66,7 @@ def apply_all(bench: Workbench) -> None:
     nothing = {**learning, "learningRate": "1e-12"}  # an adapter that is trained and stays what it was: nothing
     bench.apply(
         job("taught", "train.jsonl", learning),
-        job("misled", "shuffled.jsonl", learning),
+        taken_as_it_is(job("misled", "shuffled.jsonl", learning)),
         job("untouched", "few.jsonl", nothing),
         *(
             comparison(f"{name}-vs-base", name, suite=SUITE, decoding={"maxNewTokens": 16}, resources=RESOURCES)
@@ -78,6 +78,12 @@ def apply_all(bench: Workbench) -> None:
 def job(name: str, dataset: str, training: Json) -> Json:
     lora = {"rank": 16, "alpha": 32}
     return fine_tune_job(name, model=MODEL, dataset=dataset, training=training, resources=RESOURCES, lora=lora)
+
+
+def taken_as_it_is(job: Json) -> Json:
+    """prepare refuses shuffled answers, for they do not follow from their texts: here it is told not to mind."""
+    dataset = {**job["spec"]["dataset"], "quality": {"maxInconsistentPercent": "100"}}
+    return {**job, "spec": {**job["spec"], "dataset": dataset}}
 
 
 def candidate_of(bench: Workbench, name: str) -> Json:
