@@ -16,7 +16,7 @@ from finetune_trainer.train.tracking.background import BackgroundRun
 from finetune_trainer.train.tracking.mlflow_run import MLflowRun
 from finetune_trainer.train.tracking.points import Point, RunDescription
 from finetune_trainer.train.tracking.tensorboard_files import TensorBoardFiles
-from finetune_trainer.train.tracking.wandb_run import WandbRun
+from finetune_trainer.train.tracking.wandb_run import WandbRun, load_library
 
 TENSORBOARD_FOLDER = "tensorboard"
 _KEY_LENGTH = 32
@@ -99,6 +99,7 @@ def _background_run(folder: Path, run: RunDescription, tracking: Tracking | None
     if mlflow is not None:
         return BackgroundRun("spec.tracking.mlflow", lambda: MLflowRun(mlflow, run, folder))
     if wandb is not None:
+        load_library(wandb)
         return BackgroundRun("spec.tracking.wandb", lambda: WandbRun(wandb, run, folder))
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from finetune_api.tracking import WeightsAndBiases
@@ -14,15 +15,21 @@ _SECONDS = 30.0
 _STEP = "step"
 
 
+def load_library(wanted: WeightsAndBiases) -> None:
+    """Takes seconds, which a training has when it starts, and not when its pod has to end. Reads the settings."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if wanted.server is not None:
+        os.environ["WANDB_BASE_URL"] = wanted.server
+    import_module("wandb")
+
+
 class WandbRun:
     """Every attempt goes on with the run of the same key. Nothing of the machine, the code or stdout is collected."""
 
     def __init__(self, wanted: WeightsAndBiases, run: RunDescription, folder: Path) -> None:
-        for name, value in _SETTINGS.items():
-            os.environ.setdefault(name, value)
-        if wanted.server is not None:
-            os.environ["WANDB_BASE_URL"] = wanted.server
-        import wandb  # takes seconds, and reads the settings
+        load_library(wanted)
+        import wandb
 
         self._run = wandb.init(
             project=wanted.project,
