@@ -29,6 +29,13 @@ def test_hours_follow_from_a_finished_training() -> None:
     assert "1 finished training(s)" in forecast.note and "2000 tokens a second" in forecast.note
 
 
+def test_the_cpu_learns_from_a_finished_training_on_the_cpu() -> None:
+    on_cpu = measurement(gpu_product=None, gpus=0)
+    forecast = experience(on_cpu, product=None).forecast(LORA, TOKENS, gpus=1)
+    assert (forecast.hours, forecast.energy_kwh) == (pytest.approx(1), None)
+    assert "on the CPU: 2000 tokens a second" in forecast.note and "scaled" not in forecast.note
+
+
 def test_without_watts_there_are_hours_but_no_energy() -> None:
     forecast = experience(measurement()).forecast(LORA, TOKENS, gpus=1)
     assert (forecast.hours, forecast.energy_kwh) == (pytest.approx(1), None)

@@ -73,7 +73,7 @@ class Experience:
 
     def tokens_per_second(self, form: Form) -> float | None:
         """Of one GPU. Only trainings of the same form count: another one's speed says nothing exact."""
-        speeds = [float(training.tokens_per_second) / training.gpus for training in self._alike(form)]
+        speeds = [float(training.tokens_per_second) / _devices(training) for training in self._alike(form)]
         return median(speeds) if speeds else None
 
     def forecast(self, form: Form, tokens: int, gpus: int, max_watts: int | None = None) -> Forecast:
@@ -83,13 +83,13 @@ class Experience:
         if not speed:
             return Forecast(None, None, f"no finished training of this model as {_worded(form)} on {self._worded()}")
         trainings = self._alike(form)
-        drawn = [float(training.mean_watts) / training.gpus for training in trainings if training.mean_watts]
+        drawn = [float(training.mean_watts) / _devices(training) for training in trainings if training.mean_watts]
         watts = median(drawn) if drawn else None
         share = duty(watts, max_watts)
         working = tokens / (speed * gpus) / 3600
         note = f"from {len(trainings)} finished training(s) as {_worded(form)} on {self._worded()}: {speed * gpus:.0f} "
         note += "tokens a second"
-        if any(training.gpus != gpus for training in trainings):
+        if any(_devices(training) != gpus for training in trainings):
             note += f", scaled to {gpus} GPU(s) from another number of them"
         if share < 1:
             note += f", at work {share:.0%} of the time: they drew {watts:.0f} W each, the guard allows {max_watts} W"
@@ -101,6 +101,11 @@ class Experience:
 
     def _worded(self) -> str:
         return self._product or "the CPU"
+
+
+def _devices(training: Measured) -> int:
+    """GPUs, or the CPU."""
+    return max(1, training.gpus)
 
 
 def _form_of(training: Measured) -> Form:
