@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from finetune_api.evaluation import Decoding
@@ -101,6 +102,23 @@ class Desk:
 
     def reporter(self) -> Reporter:
         return Reporter(self.events, interval=0)
+
+
+def questions_asked(monkeypatch: pytest.MonkeyPatch, desk: Desk, **model: Any) -> int:
+    """Evaluates to the end; returns how many questions that still took."""
+    from finetune_trainer.evaluation.examination import Examiner
+
+    asked: list[int] = []
+    original = Examiner.answer
+
+    def answer(self: Examiner, prompts: Sequence[Any], *arguments: Any) -> list[str]:
+        asked.append(len(prompts))
+        return original(self, prompts, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Examiner, "answer", answer)
+        desk.evaluate(**model)
+    return sum(asked)
 
 
 def write_suite(folder: Path, change: Callable[[dict[str, Any]], None] | None = None) -> None:

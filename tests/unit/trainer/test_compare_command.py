@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from finetune_trainer.compare_command.command import main
 from finetune_trainer.compare_command.errors import InputError
-from finetune_trainer.compare_command.reading import MAX_LINE_BYTES, read_rows
+from finetune_trainer.compare_command.reading import read_rows
+from finetune_trainer.suites.json_lines import MAX_LINE_BYTES
 
 Row = dict[str, Any]
 Change = Callable[[list[Row]], None]

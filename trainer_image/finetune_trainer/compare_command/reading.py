@@ -15,8 +15,8 @@ from pydantic.alias_generators import to_camel
 
 from finetune_trainer.compare_command.errors import InputError
 from finetune_trainer.digests import PREFIX
+from finetune_trainer.suites.json_lines import MAX_LINE_BYTES, Place
 
-MAX_LINE_BYTES = 1024 * 1024
 MAX_FILE_BYTES = 1024 * 1024 * 1024
 MAX_ROWS = 240_000
 """Twelve tasks of as many examples as a suite may have."""
@@ -66,17 +66,6 @@ class Row(BaseModel):
     def is_text(self) -> bool:
         """Whether it is the likelihood of a raw text, not the score of an answer."""
         return self.score is None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where something was read, for messages."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}, line {self.line}"
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from finetune_api.comparison import Cost, GateName
 from finetune_api.finetunejob import DatasetSummary
 from finetune_trainer import figures
+from finetune_trainer.escaping_templates import environment
 from finetune_trainer.flips.flips import counts
 from finetune_trainer.report import slices, wording
 from finetune_trainer.report.answers import changed_answers
@@ -80,7 +78,7 @@ class Detectable:
 
 def render(findings: Findings, written: str, most_flips: int | None = None) -> str:
     """The report as one HTML document that needs nothing else; with all flips, or about as many as are said."""
-    return _environment().get_template("report.html.j2").render(_content(findings, written, most_flips))
+    return environment(_TEMPLATES).get_template("report.html.j2").render(_content(findings, written, most_flips))
 
 
 def _content(findings: Findings, written: str, most_flips: int | None) -> dict[str, Any]:
@@ -189,15 +187,3 @@ def _cost(cost: Cost | None) -> list[tuple[str, str]]:
 def _duration(hours: str) -> str:
     minutes = float(Decimal(hours) * 60)
     return f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    """Everything is escaped: titles, answers and questions come from files that anybody may have written."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

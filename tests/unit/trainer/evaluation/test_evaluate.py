@@ -7,12 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_desk import Desk, write_adapter, write_lines
+from evaluation_desk import Desk, questions_asked, write_adapter, write_lines
 from safetensors.torch import load_file, save_file
 
 from finetune_api.conditions import Reason
@@ -117,7 +116,7 @@ def test_a_stopped_evaluation_goes_on_where_it_was_and_ends_the_same(
     desk.evaluate("uninterrupted")
     stopped = stop_after(monkeypatch, desk, batches=3)
     assert stopped.exit_code == ExitCode.STOPPED and "of 72 answers are kept" in stopped.message
-    asked = ask_and_count(monkeypatch, desk)
+    asked = questions_asked(monkeypatch, desk)
     assert asked == 48 - int(stopped.message.split("; ")[1].split()[0])
     assert desk.predictions() == desk.predictions("uninterrupted")
     assert not (desk.root / "run" / PARTIAL_FOLDER).exists()
@@ -129,23 +128,8 @@ def test_a_torn_line_of_a_killed_pod_costs_one_batch(desk: Desk, monkeypatch: py
     stop_after(monkeypatch, desk, batches=3)
     batches = desk.root / "run" / PARTIAL_FOLDER / "batches.jsonl"
     batches.write_bytes(batches.read_bytes()[:-30])
-    assert ask_and_count(monkeypatch, desk) == 48 - 10
+    assert questions_asked(monkeypatch, desk) == 48 - 10
     assert desk.predictions() == desk.predictions("uninterrupted")
-
-
-def ask_and_count(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> int:
-    """Evaluates; returns how many questions that still took."""
-    asked: list[int] = []
-    original = Examiner.answer
-
-    def answer(self: Examiner, prompts: Sequence[Any], *arguments: Any) -> list[str]:
-        asked.append(len(prompts))
-        return original(self, prompts, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Examiner, "answer", answer)
-        desk.evaluate()
-    return sum(asked)
 
 
 def test_answers_that_were_all_given_need_no_model(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,17 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from evaluation_desk import Desk
+from evaluation_desk import Desk, questions_asked
 
 from finetune_api.quantization import Quantization
 from finetune_api.results import EvaluateResult
-from finetune_trainer import evaluate
 from finetune_trainer.evaluation import examination
-from finetune_trainer.evaluation.examination import Examiner
 from finetune_trainer.evaluation.partial import PARTIAL_FOLDER
 
 ROWS = 5
@@ -58,21 +55,6 @@ def killed(desk: Desk, batch: int, **model: Any) -> None:
         assert process.wait() == -signal.SIGKILL
 
 
-def go_on_and_count(monkeypatch: pytest.MonkeyPatch, desk: Desk, **model: Any) -> int:
-    """Evaluates to the end; returns how many questions that still took."""
-    asked: list[int] = []
-    original = Examiner.answer
-
-    def answer(self: Examiner, prompts: Sequence[Any], *arguments: Any) -> list[str]:
-        asked.append(len(prompts))
-        return original(self, prompts, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Examiner, "answer", answer)
-        evaluate.run(desk.evaluate_order(**model), desk.reporter())
-    return sum(asked)
-
-
 def first_progress(desk: Desk) -> int:
     """How many examples were done when the answering began, in the last run."""
     events = [json.loads(line) for line in desk.events.getvalue().splitlines()]
@@ -88,7 +70,7 @@ def test_a_killed_evaluation_goes_on_after_its_last_finished_batch(desk: Desk, m
     killed(desk, batch=4)
     kept = (desk.root / "run" / PARTIAL_FOLDER / "batches.jsonl").read_text().splitlines()
     assert len(kept) == 1 + 3 and not (desk.root / "run" / "evaluate").exists()
-    assert go_on_and_count(monkeypatch, desk) == 48 - 3 * ROWS
+    assert questions_asked(monkeypatch, desk) == 48 - 3 * ROWS
     assert first_progress(desk) == 3 * ROWS
     assert desk.predictions() == desk.predictions("uninterrupted")
 
@@ -97,7 +79,7 @@ def test_what_was_asked_again_is_kept_too(desk: Desk, monkeypatch: pytest.Monkey
     monkeypatch.setattr(examination, "ROWS", ROWS)
     uninterrupted = desk.evaluate("uninterrupted", quantization=Quantization.NF4)
     killed(desk, batch=12, quantization=Quantization.NF4)
-    assert go_on_and_count(monkeypatch, desk, quantization=Quantization.NF4) == 3, "of the second task"
+    assert questions_asked(monkeypatch, desk, quantization=Quantization.NF4) == 3, "of the second task"
     assert first_progress(desk) == 72 + 3
     assert desk.predictions() == desk.predictions("uninterrupted")
     assert kept_result(desk).noise == uninterrupted.noise

@@ -6,11 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from finetune_api.finetunejob import DatasetSummary
 from finetune_trainer.dataset.examples import Example
@@ -18,6 +15,7 @@ from finetune_trainer.dataset.quality.distributions import Histogram
 from finetune_trainer.dataset.quality.findings import Finding, FindingKind
 from finetune_trainer.dataset.quality.inspection import Inspection
 from finetune_trainer.dataset.quality.passages import example_id
+from finetune_trainer.escaping_templates import environment
 
 PAGE_FILE = "dataset_report.html"
 REVIEW_FILE = "review.jsonl"
@@ -95,7 +93,7 @@ def document(inspection: Inspection) -> dict[str, Any]:
 def page(inspection: Inspection, summary: DatasetSummary, dataset: str, written: str) -> str:
     """The report as one HTML document that needs nothing else. `dataset` is what it is called."""
     return (
-        _environment()
+        environment(_TEMPLATES)
         .get_template("dataset_report.html.j2")
         .render(
             dataset=dataset,
@@ -181,15 +179,3 @@ def _shown(inspection: Inspection) -> Iterator[Shown]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + " …"
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    """Everything is escaped: whoever writes a dataset may write anything."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
