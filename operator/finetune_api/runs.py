@@ -48,6 +48,56 @@ class Run(ApiModel):
     """The part of the spec that the run is named by, as it was when the run started."""
 
 
+class Attempt(ApiModel):
+    """One attempt of the step that computes, as far as it is known."""
+
+    number: Annotated[int, Field(ge=1, le=10_000)]
+    """Number of the attempt."""
+    started_at: Timestamp | None = None
+    """When its container started; absent while none has."""
+    ended_at: Timestamp | None = None
+    """When it ended; absent while it goes on."""
+    node: Text | None = None
+    """The node that it ran on; of several, the first one and how many more."""
+    exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
+    """What its container ended with; absent where none told."""
+    reason: Annotated[str, Field(max_length=64)] | None = None
+    """Why it ended, in a word; absent while it goes on."""
+    counted: bool = False
+    """Whether it counted against retry.limit."""
+    step_reached: Count | None = None
+    """The last step, or example, that it told of."""
+
+
+Attempts = Annotated[tuple[Attempt, ...], Field(max_length=10, json_schema_extra=list_map("number"))]
+
+
+class Placement(ApiModel):
+    """Where the work was put, and why there."""
+
+    node: Text
+    """The node; of several, the first one and how many more."""
+    gpu_product: Text | None = None
+    """Its GPUs, as the node's label names them; absent where that is not known, or on the CPU."""
+    message: Text
+    """Why this node."""
+
+
+class QueuePosition(ApiModel):
+    """An estimate, worked out now and then for those that wait in front."""
+
+    position: Annotated[int, Field(ge=1, le=10_000_000)]
+    """1 is next."""
+    ahead: Count
+    """Pods of this namespace that wait in front."""
+    ahead_elsewhere: Count
+    """Those of other namespaces."""
+    starts_in: Annotated[str, Field(max_length=32)] | None = None
+    """Time until it may start, such as 2h10m, from the plans of those in front; absent where one has none."""
+    estimated_at: Timestamp
+    """When this was worked out."""
+
+
 class PastRun(ApiModel):
     """An earlier run of this resource."""
 
