@@ -10,7 +10,8 @@ from finetune_trainer.evaluation.questions import QuestionTask, context_length, 
 from finetune_trainer.evaluation.subject import KnownBases, Subject, find_subject
 from finetune_trainer.reporting import Reporter
 
-PER_TASK = 8
+PER_TASK = 40
+"""A task's common beginning goes through our model once: with very few questions that would hardly show."""
 ROWS = 8
 """Rows of a batch, for both."""
 
