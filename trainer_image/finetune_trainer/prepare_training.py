@@ -122,6 +122,7 @@ def _prepare(order: PrepareTrainingOrder, directory: Path, identity: str, report
         seed=order.training.seed,
         suite=suite,
         accepted=decided.accepted,
+        kept=decided.kept,
         reporter=reporter,
     )
     inspection = check_quality(order, decided, examined, counts, reporter)

@@ -82,6 +82,45 @@ def test_decisions_are_part_of_the_digest_whatever_their_order(tmp_path: Path) -
     assert decided(tmp_path).digest is None
 
 
+def copies_decided(folder: Path, *decisions: Any) -> Any:
+    """About three lines of one content."""
+    file = folder / "decisions.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in decisions))
+    copies = tuple(NumberedExample(line, PromptCompletion("question", "answer")) for line in (3, 5, 9))
+    return apply_decisions(copies, read_decisions(file, _FIELD), _FIELD)
+
+
+_COPIED = example_id(PromptCompletion("question", "answer"))
+
+
+@pytest.mark.parametrize(
+    ("decisions", "lines", "accepted", "kept"),
+    [
+        ([{"id": _COPIED, "decision": "reject"}], [], set(), set()),
+        ([{"id": f"{_COPIED}-2", "decision": "reject"}], [3, 9], set(), set()),
+        ([{"id": _COPIED, "decision": "accept"}], [3, 5, 9], {3, 5, 9}, {3}),
+        ([{"id": f"{_COPIED}-3", "decision": "accept"}], [3, 5, 9], {9}, {9}),
+        ([{"id": _COPIED, "decision": "reject"}, {"id": f"{_COPIED}-3", "decision": "accept"}], [9], {9}, {9}),
+    ],
+)
+def test_a_copy_has_an_id_of_its_own_and_else_shares_what_is_decided_about_the_first(
+    tmp_path: Path, decisions: list[dict[str, str]], lines: list[int], accepted: set[int], kept: set[int]
+) -> None:
+    done = copies_decided(tmp_path, *decisions)
+    assert ([numbered.line for numbered in done.examples], done.accepted, done.kept) == (lines, accepted, kept)
+
+
+def test_a_copy_that_is_fixed_leaves_the_first_as_it_is(tmp_path: Path) -> None:
+    right = {"prompt": "another question", "completion": "answer"}
+    done = copies_decided(tmp_path, {"id": f"{_COPIED}-2", "decision": "fix", "example": right})
+    assert [numbered.example.prompt for numbered in done.examples] == ["question", "another question", "question"]
+
+
+def test_a_decision_about_a_copy_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"line 1: 'id': the dataset has no example '{_COPIED}-4'"):
+        copies_decided(tmp_path, {"id": f"{_COPIED}-4", "decision": "reject"})
+
+
 @given(st.sets(st.sampled_from([1, 2, 4])))
 def test_what_is_rejected_and_nothing_else_is_left_out(lines: set[int]) -> None:
     from finetune_trainer.dataset.quality.decisions import Decision, Verdict

@@ -111,6 +111,57 @@ def test_what_a_person_decided_is_learnt_from_and_named_by(workplace: Workplace)
     assert "9.99" not in lines and "bread" not in lines
 
 
+_COPY_FIXED = {
+    "prompt": "What are the earnings per share?\n\nThe company earned $77.00 per share.",
+    "completion": "77.00",
+}
+
+
+@pytest.mark.parametrize(
+    ("decision", "learnt_or_held_out", "duplicates"),
+    [
+        ({"decision": "accept"}, 41, 0),
+        ({"decision": "reject"}, 40, 0),
+        ({"decision": "fix", "example": _COPY_FIXED}, 41, 0),
+        (None, 40, 1),
+    ],
+)
+def test_an_exact_copy_is_listed_and_what_is_decided_about_it_is_done(
+    workplace: Workplace, decision: dict[str, Any] | None, learnt_or_held_out: int, duplicates: int
+) -> None:
+    rows = eps_rows(40)
+    workplace.write_rows([*rows, rows[3]])
+    before = prepared(workplace).dataset
+    (copy,) = review(workplace)
+    assert (copy["line"], copy["kinds"]) == (41, ["ExactDuplicate"])
+    told = {} if decision is None else {"decisions": decisions(workplace, {"id": copy["id"], **decision})}
+    after = prepared(workplace, **told).dataset
+    assert after.train + after.validation == learnt_or_held_out
+    assert after.quality is not None
+    assert (after.quality.exact_duplicates, after.quality.to_review) == (duplicates, duplicates)
+    assert (after.digest == before.digest) == (decision is None)
+
+
+def test_too_many_copies_are_refused_and_can_be_decided_about(workplace: Workplace) -> None:
+    rows = eps_rows(40)
+    workplace.write_rows([*rows, rows[3]])
+    with pytest.raises(UserError, match=r"maxDuplicatePercent: 2.4%.*spec.dataset.decisions.*dataset-review.jsonl"):
+        prepared(workplace, quality={"max_duplicate_percent": "1"})
+    (copy,) = review(workplace, "dataset-review.jsonl")
+    told = decisions(workplace, {"id": copy["id"], "decision": "reject"})
+    assert prepared(workplace, quality={"max_duplicate_percent": "1"}, decisions=told).dataset.train == 36
+
+
+def test_review_names_an_example_that_was_fixed_as_the_source_has_it(workplace: Workplace) -> None:
+    workplace.write_rows([*eps_rows(40), _WRONG])
+    prepared(workplace)
+    (wrong,) = review(workplace)
+    worse = {"prompt": wrong["example"]["prompt"], "completion": "8.88"}
+    prepared(workplace, decisions=decisions(workplace, {"id": wrong["id"], "decision": "fix", "example": worse}))
+    (again,) = review(workplace)
+    assert (again["id"], again["example"]["completion"]) == (wrong["id"], "8.88")
+
+
 def test_another_language_is_told(workplace: Workplace) -> None:
     german = "Der Umsatz des Unternehmens stieg im vergangenen Geschäftsjahr deutlich, und der Vorstand schlägt der "
     german += "Hauptversammlung eine höhere Dividende für alle Aktionäre der Gesellschaft vor, wie bekannt wurde."

@@ -14,7 +14,7 @@ from finetune_trainer.dataset.counting import CountsByLine
 from finetune_trainer.dataset.quality import report
 from finetune_trainer.dataset.quality.cleaning import Examined, refuse_copies_and_leaks
 from finetune_trainer.dataset.quality.content_limits import REVIEW_COPY, refuse_beyond
-from finetune_trainer.dataset.quality.decisions import Decided, apply_decisions, read_decisions
+from finetune_trainer.dataset.quality.decisions import Decided, apply_decisions, read_decisions, undecided
 from finetune_trainer.dataset.quality.inspection import Inspection, inspect
 from finetune_trainer.dataset.reading import ReadDataset
 from finetune_trainer.failures import UserError
@@ -28,7 +28,7 @@ FIGURES_FILE = "dataset_report.json"
 def decide(order: PrepareTrainingOrder, dataset: ReadDataset) -> Decided:
     """The examples as people decided. While lines of the dataset are wrong these are told about first."""
     if order.decisions is None or dataset.problems:
-        return Decided(dataset.examples)
+        return undecided(dataset.examples)
     field = order.decisions.manifest_field
     path = resolve_file(order.decisions, Reason.DATASET_INVALID)
     return apply_decisions(dataset.examples, read_decisions(path, field), field)

@@ -8,9 +8,10 @@ from decimal import Decimal
 
 from finetune_api.conditions import Reason
 from finetune_api.quality import DatasetQuality
+from finetune_trainer.dataset.quality.content_limits import DECIDE_IN_A_FILE
 from finetune_trainer.dataset.quality.contradictions import contradictions
 from finetune_trainer.dataset.quality.duplicates import distinct
-from finetune_trainer.dataset.quality.findings import LEAKS, Finding, FindingKind
+from finetune_trainer.dataset.quality.findings import COPIES, LEAKS, Finding, FindingKind
 from finetune_trainer.dataset.quality.fingerprints import Held, fingerprint_of
 from finetune_trainer.dataset.quality.leakage import find_leaks
 from finetune_trainer.dataset.quality.limits import refuse_beyond
@@ -18,8 +19,6 @@ from finetune_trainer.dataset.reading import NumberedExample
 from finetune_trainer.dataset.splitting import Split, split
 from finetune_trainer.failures import UserError
 from finetune_trainer.reporting import Reporter
-
-_DUPLICATES = frozenset({FindingKind.EXACT_DUPLICATE, FindingKind.NEAR_DUPLICATE})
 
 Progress = Callable[[int], object]
 
@@ -48,13 +47,15 @@ def examine(
     seed: int,
     suite: Sequence[Held],
     accepted: frozenset[int] = frozenset(),
+    kept: frozenset[int] = frozenset(),
     reporter: Reporter,
 ) -> Examined:
-    """Lines that a person `accepted` are no copies and contradict nothing; what leaks is left out in any case.
+    """Lines that a person `accepted` contradict nothing, and those that are to be `kept` are no copies; what leaks is
+    left out in any case.
     UserError (DatasetInvalid) where nothing is left."""
     similarity = float(limits.near_duplicate_similarity)
     reporter.stage("looking for duplicates")
-    unique = distinct(examples, similarity, accepted, _progress(reporter, len(examples)))
+    unique = distinct(examples, similarity, kept, _progress(reporter, len(examples)))
     parts = split(unique.examples, validation_fraction, seed)
     reporter.stage("looking for leaks")
     leaks = leaked(parts, suite, similarity, _progress(reporter, len(parts.train)))
@@ -104,11 +105,12 @@ def refuse_copies_and_leaks(examined: Examined, limits: DatasetQuality) -> None:
     """UserError (DatasetInvalid) for the first limit that is passed."""
     refuse_beyond(
         limits.max_duplicate_percent,
-        examined.of(*_DUPLICATES),
+        examined.of(*COPIES),
         examples=examined.read,
         field="maxDuplicatePercent",
         what="repeat an earlier one",
-        remedy="Take the copies out, or raise the limit: they are left out of the training either way",
+        remedy="Take the copies out, or raise the limit: they are left out of the training either way. Or "
+        + DECIDE_IN_A_FILE,
         examples_named="examples",
     )
     refuse_beyond(
@@ -117,7 +119,8 @@ def refuse_copies_and_leaks(examined: Examined, limits: DatasetQuality) -> None:
         examples=examined.read,
         field="maxContradictionPercent",
         what="answer a question otherwise than another one does",
-        remedy="Decide for one answer to each question, or raise the limit where several are right",
+        remedy="Decide for one answer to each question, or raise the limit where several are right. Or "
+        + DECIDE_IN_A_FILE,
         examples_named="examples",
     )
     refuse_beyond(

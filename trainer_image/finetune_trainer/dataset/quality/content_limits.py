@@ -13,6 +13,7 @@ from finetune_trainer.failures import UserError
 
 REVIEW_COPY = "dataset-review.jsonl"
 """review.jsonl of a dataset that was refused, in the run's folder."""
+DECIDE_IN_A_FILE = f"decide about them in a file (spec.dataset.decisions); all are in {REVIEW_COPY} in the run's folder"
 _LINES_NAMED = 5
 
 
@@ -76,7 +77,6 @@ def _refusal(limit: Limit, found: Sequence[Finding], percent: Decimal, examples:
     return UserError(
         Reason.DATASET_INVALID,
         f"{named} is {limit.told}, but {share:.1f}% was found: {len(found)} of {examples} examples are {limit.fault}, "
-        f"first lines {lines}. {limit.remedy.capitalize()}, or decide about them in a file "
-        f"(spec.dataset.decisions); all are in {REVIEW_COPY} in the run's folder",
+        f"first lines {lines}. {limit.remedy.capitalize()}, or {DECIDE_IN_A_FILE}",
         errors=[f"line {each.line}: {each.detail}" for each in found],
     )

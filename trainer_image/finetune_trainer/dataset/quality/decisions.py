@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from finetune_api.conditions import Reason
 from finetune_trainer.dataset.examples import Example, to_line
-from finetune_trainer.dataset.quality.passages import example_id
+from finetune_trainer.dataset.quality.passages import copied_id, example_ids
 from finetune_trainer.dataset.reading import NumberedExample
 from finetune_trainer.dataset.shapes import BadExampleError, example_of, shape_of
 from finetune_trainer.digests import document_digest
@@ -42,12 +42,21 @@ class Decided:
     """The examples after what was decided."""
 
     examples: tuple[NumberedExample, ...]
+    ids: Mapping[int, str]
+    """Of every line, as the source has it: a decision names an example the same before and after it was applied."""
     accepted: frozenset[int] = frozenset()
     """Lines whose findings count no more."""
+    kept: frozenset[int] = frozenset()
+    """Those of them that stay even where they are copies: the decision names the very line."""
     rejected: int = 0
     fixed: int = 0
     digest: str | None = None
     """Of the decisions, whatever their order; None without any."""
+
+
+def undecided(examples: Sequence[NumberedExample]) -> Decided:
+    """The examples as they are."""
+    return Decided(tuple(examples), example_ids(examples))
 
 
 def read_decisions(path: Path, field: str) -> tuple[Decision, ...]:
@@ -67,25 +76,33 @@ def read_decisions(path: Path, field: str) -> tuple[Decision, ...]:
 
 
 def apply_decisions(examples: Sequence[NumberedExample], decisions: Sequence[Decision], field: str) -> Decided:
-    """UserError (DatasetInvalid) for a decision about an example that is not there. Copies share their decision."""
+    """UserError (DatasetInvalid) for a decision about an example that is not there. A copy about which nothing is said
+    shares what was decided about the first."""
     by_id = {decision.id: decision for decision in decisions}
-    chosen = [(numbered, by_id.get(example_id(numbered.example))) for numbered in examples]
-    used = {decision.id for _, decision in chosen if decision is not None}
-    missing = next((decision for decision in decisions if decision.id not in used), None)
+    ids = example_ids(examples)
+    there = frozenset(ids.values())
+    missing = next((decision for decision in decisions if decision.id not in there), None)
     if missing is not None:
         _refuse(
             field,
             f"line {missing.line}: 'id': the dataset has no example '{missing.id}': it was changed or taken out since "
             "review.jsonl was written; take the line out",
         )
-    kept = [_after(numbered, decision, field) for numbered, decision in chosen if not _is(decision, Verdict.REJECT)]
+    chosen = [(numbered, _about(ids[numbered.line], by_id)) for numbered in examples]
+    after = [_after(numbered, decision, field) for numbered, decision in chosen if not _is(decision, Verdict.REJECT)]
     return Decided(
-        examples=tuple(kept),
+        examples=tuple(after),
+        ids=ids,
         accepted=frozenset(numbered.line for numbered, decision in chosen if _is(decision, Verdict.ACCEPT)),
+        kept=frozenset(line for line, name in ids.items() if _is(by_id.get(name), Verdict.ACCEPT)),
         rejected=sum(_is(decision, Verdict.REJECT) for _, decision in chosen),
         fixed=sum(_is(decision, Verdict.FIX) for _, decision in chosen),
         digest=_digest(decisions) if decisions else None,
     )
+
+
+def _about(name: str, by_id: Mapping[str, Decision]) -> Decision | None:
+    return by_id.get(name, by_id.get(copied_id(name)))
 
 
 def _after(numbered: NumberedExample, decision: Decision | None, field: str) -> NumberedExample:

@@ -23,16 +23,16 @@ class Distinct:
 def distinct(
     examples: Sequence[NumberedExample],
     similarity: float,
-    accepted: frozenset[int] = frozenset(),
+    wanted: frozenset[int] = frozenset(),
     on_example: Callable[[int], object] = lambda done: None,
 ) -> Distinct:
-    """Leaves out exact and near duplicates of an earlier example that is kept, but no line that was accepted."""
+    """Leaves out exact and near duplicates of an earlier example that is kept, but no line that is wanted."""
     kept: list[NumberedExample] = []
     findings: list[Finding] = []
     earlier = _Earlier(similarity)
     for done, numbered in enumerate(examples, start=1):
         finding = earlier.copy_of(numbered.line, text_of(numbered.example))
-        if finding is None or numbered.line in accepted:
+        if finding is None or numbered.line in wanted:
             kept.append(numbered)
         else:
             findings.append(finding)

@@ -21,6 +21,7 @@ class FindingKind(StrEnum):
     EMPTY_TARGET = "EmptyTarget"
 
 
+COPIES = frozenset({FindingKind.EXACT_DUPLICATE, FindingKind.NEAR_DUPLICATE})
 LEAKS = frozenset({FindingKind.LEAKED_VALIDATION, FindingKind.LEAKED_SUITE})
 
 

@@ -11,7 +11,7 @@ from finetune_trainer.dataset.counting import CountsByLine
 from finetune_trainer.dataset.quality.consistency import check_consistency
 from finetune_trainer.dataset.quality.decisions import Decided
 from finetune_trainer.dataset.quality.distributions import Histogram, histogram, labels
-from finetune_trainer.dataset.quality.findings import LEAKS, Finding, FindingKind
+from finetune_trainer.dataset.quality.findings import COPIES, LEAKS, Finding, FindingKind
 from finetune_trainer.dataset.quality.languages import language_of, rare_languages
 from finetune_trainer.dataset.quality.passages import Text, texts_of
 from finetune_trainer.dataset.quality.personal import check_personal
@@ -28,7 +28,7 @@ class Inspection:
 
     decided: Decided
     findings: tuple[Finding, ...]
-    """Those that count: of examples that a person accepted only leaks, which are left out all the same."""
+    """Those that count: of examples that a person accepted only leaks and copies that are left out all the same."""
     relevance: dict[int, float]
     """Score of each line, 0 to 1; of texts that are surely in another language than the list's there is none."""
     languages: Counter[str]
@@ -100,12 +100,19 @@ def inspect(
     findings += rare_languages(languages)
     return Inspection(
         decided=decided,
-        findings=tuple(each for each in findings if each.line not in decided.accepted or each.kind in LEAKS),
+        findings=tuple(each for each in findings if _counts(each, decided)),
         relevance=scores,
         languages=Counter(languages.values()),
         labels=labels(text.answer for text in texts),
         histograms=_histograms(texts, counts),
     )
+
+
+def _counts(finding: Finding, decided: Decided) -> bool:
+    """What is left out of the training all the same is told, whatever was accepted."""
+    if finding.kind in COPIES:
+        return finding.line not in decided.kept
+    return finding.kind in LEAKS or finding.line not in decided.accepted
 
 
 def _findings_of(text: Text, score: float | None) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from finetune_trainer.dataset.reading import NumberedExample
 SHARED_BY = 3
 """Examples that begin with the same paragraph, from which on it is an instruction and says nothing of its own."""
 ID_DIGITS = 16
+_COPY = "-"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,22 @@ class Text:
 def example_id(example: Example) -> str:
     """The name of an example by its content, the same wherever it stands."""
     return hashlib.sha256(to_line(example).encode()).hexdigest()[:ID_DIGITS]
+
+
+def example_ids(examples: Sequence[NumberedExample]) -> dict[int, str]:
+    """The id of each line. Of lines with the same content the first has the plain one, the next is its copy `-2`."""
+    seen: Counter[str] = Counter()
+    ids: dict[int, str] = {}
+    for numbered in examples:
+        name = example_id(numbered.example)
+        seen[name] += 1
+        ids[numbered.line] = name if seen[name] == 1 else f"{name}{_COPY}{seen[name]}"
+    return ids
+
+
+def copied_id(name: str) -> str:
+    """The id of the first example with the content that this id is of."""
+    return name.partition(_COPY)[0]
 
 
 def texts_of(examples: Sequence[NumberedExample]) -> tuple[Text, ...]:

@@ -14,7 +14,6 @@ from finetune_trainer.dataset.examples import Example
 from finetune_trainer.dataset.quality.distributions import Histogram
 from finetune_trainer.dataset.quality.findings import Finding, FindingKind
 from finetune_trainer.dataset.quality.inspection import Inspection
-from finetune_trainer.dataset.quality.passages import example_id
 from finetune_trainer.escaping_templates import environment
 
 PAGE_FILE = "dataset_report.html"
@@ -74,7 +73,8 @@ class Shown:
 def review_lines(inspection: Inspection) -> str:
     """One JSON object for each example to look at, worst first."""
     examples = _by_line(inspection)
-    entries = (_review(examples[found[0].line], found) for found in _reviewed(inspection, examples))
+    ids = inspection.decided.ids
+    entries = (_review(ids[found[0].line], examples[found[0].line], found) for found in _reviewed(inspection, examples))
     return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
 
 
@@ -119,9 +119,9 @@ def _reviewed(inspection: Inspection, examples: dict[int, Example]) -> Iterator[
     return (found for found in inspection.to_review if found[0].line in examples)
 
 
-def _review(example: Example, found: tuple[Finding, ...]) -> dict[str, Any]:
+def _review(name: str, example: Example, found: tuple[Finding, ...]) -> dict[str, Any]:
     return {
-        "id": example_id(example),
+        "id": name,
         "line": found[0].line,
         "kinds": [finding.kind.value for finding in found],
         "detail": "; ".join(finding.detail for finding in found),
@@ -174,7 +174,7 @@ def _shown(inspection: Inspection) -> Iterator[Shown]:
     for found in _reviewed(inspection, examples):
         example = examples[found[0].line]
         *given, answer = (message["content"] for message in example.messages)
-        yield Shown(example_id(example), found[0].line, found, _cut("\n\n".join(given)), _cut(answer))
+        yield Shown(inspection.decided.ids[found[0].line], found[0].line, found, _cut("\n\n".join(given)), _cut(answer))
 
 
 def _cut(text: str) -> str:
