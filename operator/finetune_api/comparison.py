@@ -233,7 +233,7 @@ class Cost(ApiModel):
     kwh_per_point: Annotated[ReportedDecimal | None, Field(alias="kWhPerPoint")] = None
     """GPU energy of the training for each percentage point gained; absent unless the verdict is Improved."""
     money: ReportedDecimal | None = None
-    """Price of the training's GPU hours and energy, in currency; absent without spec.costs."""
+    """Price of the GPU hours and energy of all attempts of the training, in currency; absent without spec.costs."""
     currency: Annotated[str, Field(max_length=16)] | None = None
     """Currency of money."""
 

@@ -15,7 +15,6 @@ from finetune_api.comparison import (
     Recipe,
     TaskEffect,
 )
-from finetune_api.verdicts import Verdict
 from finetune_trainer import figures
 from finetune_trainer.statistics.ranking import Standing
 from finetune_trainer.statistics.results import ComparisonResult, GateResult, PerplexityResult, TaskResult
@@ -35,7 +34,7 @@ def candidate_status(
         flips=flips,
         ranking=_ranking(result.standing),
         versus=_versus(result.standing),
-        cost=cost and cost.model_copy(update={"kwh_per_point": _kwh_per_point(result, cost)}),
+        cost=cost,
     )
 
 
@@ -53,13 +52,6 @@ def recipe_status(result: ComparisonResult) -> Recipe | None:
         verdict=recipe.verdict,
         reason=recipe.reason,
     )
-
-
-def _kwh_per_point(result: ComparisonResult, cost: Cost) -> str | None:
-    """GPU energy of the training for each percentage point; not applicable unless the model surely improved."""
-    if result.verdict is not Verdict.IMPROVED or cost.energy_kwh is None:
-        return None
-    return f"{float(cost.energy_kwh) / (100 * result.overall.difference):.4f}"
 
 
 def _ranking(standing: Standing | None) -> Ranking | None:

@@ -13,6 +13,7 @@ from finetune_api.report_parcel import report_digest
 from finetune_api.results import CompareResult
 from finetune_trainer.artifacts import find_complete, order_identity, staged_step
 from finetune_trainer.candidate_status import candidate_status, recipe_status
+from finetune_trainer.cost_of_gain import cost_of_gain
 from finetune_trainer.evaluation.alike import differences
 from finetune_trainer.evaluation.finished import FinishedEvaluation, read_finished
 from finetune_trainer.evaluation.questions import load_questions
@@ -67,13 +68,14 @@ def _compare(order: CompareOrder) -> Findings:
     for other in (candidate, *rivals):
         _check_alike(baseline, other)
     training = read_training(order.training)
+    result = _judge(baseline, candidate, rivals, suite, order)
     return Findings(
         comparison=order.comparison,
         suite=suite,
         baseline=baseline,
         candidate=candidate,
-        result=_judge(baseline, candidate, rivals, suite, order),
-        cost=order.cost,
+        result=result,
+        cost=order.cost and cost_of_gain(order.cost, result),
         earlier_looks=order.earlier_looks,
         contaminated=order.contaminated,
         losses=training.losses,
@@ -95,9 +97,9 @@ def _judge(
         if not rivals:
             return result
         all_answers = {each.name: each.predictions for each in (candidate, *rivals)}
-        standing = ranking.stand(suite.suite, baseline.predictions, all_answers)[candidate.name]
+        standings = ranking.stand(suite.suite, baseline.predictions, all_answers)
         recipe = judge_recipe(suite.suite, baseline.predictions, all_answers) if order.replicates else None
-        return replace(result, standing=standing, recipe=recipe)
+        return replace(result, standing=standings[candidate.name], ranking=ranking.in_order(standings), recipe=recipe)
     except PairingError as error:
         raise UserError(Reason.CONTENT_CHANGED, f"the two evaluations cannot be paired: {error}") from error
 
@@ -138,7 +140,7 @@ def _check_alike(baseline: FinishedEvaluation, candidate: FinishedEvaluation) ->
 
 def _result(order: CompareOrder, findings: Findings, short: Path) -> CompareResult:
     return CompareResult(
-        candidate=candidate_status(order.candidate.name, findings.result, order.cost, counts(findings.flips)),
+        candidate=candidate_status(order.candidate.name, findings.result, findings.cost, counts(findings.flips)),
         recipe=recipe_status(findings.result),
         report_path=f"{Step.COMPARE}/{REPORT_FILE}",
         report_digest=report_digest(short.read_bytes()) if short.is_file() else None,

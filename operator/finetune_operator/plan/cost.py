@@ -40,10 +40,11 @@ def _hours(seconds: tuple[str | None, ...]) -> str | None:
 
 
 def _money(training: TrainingSummary, costs: Costs | None, gpus: int) -> str | None:
-    """GPU hours and energy of the training. Absent where a price was given for energy that was not measured: a part of
-    the price would be taken for the whole."""
+    """GPU hours and energy of the training over all attempts, the failed ones too: they were paid for. Absent where a
+    price was given for energy that was not measured: a part of the price would be taken for the whole."""
     if costs is None or (costs.per_kwh is not None and training.energy_kwh is None):
         return None
     hours = Decimal(costs.per_gpu_hour or 0) * Decimal(training.hours) * gpus
-    energy = Decimal(costs.per_kwh or 0) * Decimal(training.energy_kwh or 0)
+    kilowatt_hours = Decimal(training.energy_kwh or 0) + Decimal(training.failed_attempts_energy_kwh or 0)
+    energy = Decimal(costs.per_kwh or 0) * kilowatt_hours
     return f"{hours + energy:.2f}"

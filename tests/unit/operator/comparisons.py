@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from finetune_api.group import Step
 from finetune_operator.digests import evaluation_name
@@ -38,14 +39,14 @@ def trained_job() -> tuple[Raw, Raw]:
     return job, model
 
 
-def preparing() -> tuple[Raw, Raw, Raw]:
+def preparing(**spec: Any) -> tuple[Raw, Raw, Raw]:
     job, model = trained_job()
-    return told(comparison(), job, model), job, model
+    return told(comparison(**spec), job, model), job, model
 
 
-def evaluating() -> tuple[Raw, ...]:
+def evaluating(**spec: Any) -> tuple[Raw, ...]:
     """Both Evaluations were made, and nothing came of them yet."""
-    there, job, model = preparing()
+    there, job, model = preparing(**spec)
     children = comparison_prepared(there)
     base, tuned = evaluations_of(there, job, model, *children)
     others = (job, model, *children, base, tuned)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,8 +16,10 @@ from finetune_trainer.evaluation.finished import FinishedEvaluation
 from finetune_trainer.evaluation.record import EvaluationRecord
 from finetune_trainer.report.findings import Findings
 from finetune_trainer.scoring.predictions import ScoredPrediction, likelihood_record, scored_prediction
+from finetune_trainer.statistics import ranking
 from finetune_trainer.statistics.comparison import compare_scores
 from finetune_trainer.statistics.gates import GatePolicy
+from finetune_trainer.statistics.recipe import judge_recipe
 from finetune_trainer.suites.model import Example, LoadedSuite, Message, Suite
 
 AnswerOf = Callable[[int], str]
@@ -52,6 +55,23 @@ def findings_of(
     after = evaluation_of(suite, "eps-job", tuned, adapter="sha256:" + "ad" * 32, **tuned_form or {})
     result = compare_scores(before.predictions, after.predictions, suite.suite, gate)
     return Findings("tuned-vs-base", suite, before, after, result, cost, earlier_looks)
+
+
+def findings_among(
+    suite: LoadedSuite, base: AnswerOf, candidates: Mapping[str, AnswerOf], about: str, *, replicates: bool = False
+) -> Findings:
+    """What is found of one of several candidates."""
+    before = evaluation_of(suite, "base", base)
+    after = {name: evaluation_of(suite, name, answer, adapter="sha256:ad") for name, answer in candidates.items()}
+    answers = {name: each.predictions for name, each in after.items()}
+    standings = ranking.stand(suite.suite, before.predictions, answers)
+    result = replace(
+        compare_scores(before.predictions, answers[about], suite.suite),
+        standing=standings[about],
+        ranking=ranking.in_order(standings),
+        recipe=judge_recipe(suite.suite, before.predictions, answers) if replicates else None,
+    )
+    return Findings("several-vs-base", suite, before, after[about], result, cost=None)
 
 
 def evaluation_of(suite: LoadedSuite, name: str, answer: AnswerOf, **form: Any) -> FinishedEvaluation:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from finetune_api.comparison import Cost, GateName
+from finetune_api.comparison import GateName
 from finetune_api.finetunejob import DatasetSummary
 from finetune_trainer import figures
 from finetune_trainer.escaping_templates import environment
 from finetune_trainer.flips.flips import counts
-from finetune_trainer.report import slices, wording
+from finetune_trainer.report import several, slices, wording
 from finetune_trainer.report.answers import changed_answers
+from finetune_trainer.report.cost import cost_in_a_word, cost_lines
 from finetune_trainer.report.findings import Findings, PredictionFile
 from finetune_trainer.report.forest_plot import forest_plot
 from finetune_trainer.report.learning_curve import learning_curve
@@ -101,7 +101,15 @@ def _content(findings: Findings, written: str, most_flips: int | None) -> dict[s
         "guardrails": [_guardrail(each) for each in result.guardrails],
         "detectable": detectable(findings),
         "changed_share": f"{CHANGED:.0%}",
-        "cost": _cost(findings.cost),
+        "cost": cost_in_a_word(findings.cost),
+        "cost_lines": cost_lines(findings),
+        "place_in_a_word": several.place_in_a_word(result),
+        "places": several.places(result),
+        "ranking_note": several.RANKING_NOTE,
+        "rivals": several.rivals(result),
+        "versus_note": several.VERSUS_NOTE,
+        "recipe_sentence": None if result.recipe is None else several.recipe_sentence(result.recipe),
+        "recipe_facts": several.recipe_facts(result.recipe),
         "answers": changed_answers(findings, most_flips),
         "causes": counts(findings.flips),
         "curve": None if findings.losses is None else learning_curve(findings.losses),
@@ -174,16 +182,3 @@ def _dataset_facts(dataset: DatasetSummary | None) -> list[tuple[str, str]]:
     if dataset is None:
         return []
     return [(name, str(value)) for name, value in dataset.to_manifest().items() if isinstance(value, str | int | float)]
-
-
-def _cost(cost: Cost | None) -> list[tuple[str, str]]:
-    """Hours and energy of the training; what was not measured says so."""
-    if cost is None:
-        return [("training", "not known to this comparison")]
-    energy = cost.energy_note or "not measured" if cost.energy_kwh is None else f"{cost.energy_kwh} kWh"
-    return [("training time", _duration(cost.training_hours)), ("GPU energy", energy)]
-
-
-def _duration(hours: str) -> str:
-    minutes = float(Decimal(hours) * 60)
-    return f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"

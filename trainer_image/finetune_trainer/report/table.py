@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from finetune_api.comparison import FlipCount
 from finetune_trainer import figures
+from finetune_trainer.report.markdown import escaped, table
 from finetune_trainer.statistics.results import ComparisonResult, TaskResult
 
 _HEADINGS = ("task", "base", "fine-tuned", "delta", "95% interval", "p (Holm)", "n", "verdict")
@@ -38,19 +39,14 @@ def lines(result: ComparisonResult) -> tuple[Line, ...]:
 
 def markdown(result: ComparisonResult) -> str:
     """The table as Markdown."""
-    rows: list[tuple[str, ...]] = [_HEADINGS, ("---", *("---:",) * 6, "---")]
-    rows += [tuple(escaped(cell) for cell in line.cells) for line in lines(result)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    rows = [[escaped(cell) for cell in line.cells] for line in lines(result)]
+    return table(_HEADINGS, rows, words=frozenset({len(_HEADINGS) - 1}))
 
 
 def causes_markdown(counts: Sequence[FlipCount]) -> str:
     """How many answers changed, by the cause of the wrong one; empty where none did."""
-    rows = [f"| {each.cause} | {each.improved} | {each.regressed} |" for each in counts]
-    return (
-        "\n".join(["| cause of the wrong answer | became better | became worse |", "| --- | ---: | ---: |", *rows])
-        if rows
-        else ""
-    )
+    rows = [(each.cause, str(each.improved), str(each.regressed)) for each in counts]
+    return table(("cause of the wrong answer", "became better", "became worse"), rows)
 
 
 def _line(result: TaskResult, *, is_overall: bool = False) -> Line:
@@ -68,10 +64,3 @@ def _line(result: TaskResult, *, is_overall: bool = False) -> Line:
         verdict=result.verdict,
         is_overall=is_overall,
     )
-
-
-def escaped(text: str) -> str:
-    """A title may hold what Markdown or a browser takes for markup."""
-    for character in "\\|`*_[]<>":
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())

@@ -74,7 +74,7 @@ def caveats(findings: Findings) -> list[str]:
     """What the verdict is about, and what it is not."""
     found = findings.result.overall.inference
     statements = [
-        "This adapter, not this recipe: it was trained once, with one seed. Training again may come out otherwise.",
+        _subject(findings),
         _form_scored(findings),
         f"These questions: {findings.result.overall.examples} examples in {found.groups} independent groups "
         f"(by {found.grouping}){_of_the_suite(findings)}.",
@@ -98,6 +98,18 @@ def earlier_looks(findings: Findings) -> str:
     return (
         f"{found} other {subject} looked at this suite before, of those that are still in the namespace; each makes it "
         "less independent. Earlier runs of this one, or of another, are not counted."
+    )
+
+
+def _subject(findings: Findings) -> str:
+    recipe = findings.result.recipe
+    if recipe is None:
+        return (
+            "This adapter, not this recipe: it was trained once, with one seed. Training again may come out otherwise."
+        )
+    return (
+        f"This adapter is one of {recipe.seeds} that differ in their seed alone, and its verdict is its own; of the "
+        "recipe only the verdict over all seeds tells."
     )
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune_trainer.flips.flips import counts
-from finetune_trainer.report import slices, wording
+from finetune_trainer.report import several, slices, wording
+from finetune_trainer.report.cost import cost_lines
 from finetune_trainer.report.findings import Findings, PredictionFile
+from finetune_trainer.report.markdown import bullets, escaped
 from finetune_trainer.report.page import detectable, render
 from finetune_trainer.report.short_report import short_report
-from finetune_trainer.report.table import causes_markdown, escaped, markdown
+from finetune_trainer.report.table import causes_markdown, markdown
 from finetune_trainer.statistics.results import plain
 from finetune_trainer.timestamps import utc_now
 
@@ -47,10 +49,12 @@ def as_markdown(findings: Findings) -> str:
     parts = [
         f"**{result.verdict}**: {escaped(wording.headline(findings))}",
         escaped(" ".join(filter(None, (wording.evidence(result), wording.doubt(result))))),
-        markdown(result).rstrip("\n"),
+        markdown(result),
+        several.as_markdown(result),
         causes_markdown(counts(findings.flips)),
-        "\n".join(f"- {'passed' if gate.passed else '**not passed**'}: {escaped(gate.name)}" for gate in result.gates),
-        "\n".join(f"- {escaped(caveat)}" for caveat in wording.caveats(findings)),
+        bullets(f"{'passed' if gate.passed else '**not passed**'}: {escaped(gate.name)}" for gate in result.gates),
+        bullets(f"{name}: {escaped(value)}" for name, value in cost_lines(findings)),
+        bullets(escaped(caveat) for caveat in wording.caveats(findings)),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 

@@ -22,6 +22,7 @@ class Rank:
     """Where one candidate stands: its place, and its difference from the baseline with a simultaneous interval.
     Candidates with the same score share a place."""
 
+    name: str
     rank: int
     p_holm: float
     interval: Interval
@@ -56,11 +57,16 @@ def stand(suite: model.Suite, base: Answers, candidates: Mapping[str, Answers]) 
     pairs = _pairs(suite, candidates, names)
     return {
         name: Standing(
-            Rank(_place(name, found), adjusted[name], found[name]),
+            Rank(name, _place(name, found), adjusted[name], found[name]),
             tuple(Versus(rival, pairs[name, rival]) for rival in names if rival != name),
         )
         for name in names
     }
+
+
+def in_order(standings: Mapping[str, Standing]) -> tuple[Rank, ...]:
+    """The first place first; those that share a place by their names."""
+    return tuple(sorted((each.rank for each in standings.values()), key=lambda rank: (rank.rank, rank.name)))
 
 
 def _sample(suite: model.Suite, base: Answers, tuned: Answers) -> inference.Sample:

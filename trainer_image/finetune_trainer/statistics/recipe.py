@@ -42,6 +42,7 @@ class RecipeResult:
     """Standard deviation of the difference between seeds."""
     verdict: Verdict
     reason: VerdictReason
+    message: str
 
 
 def judge_recipe(suite: model.Suite, base: Answers, replicates: Mapping[str, Answers]) -> RecipeResult:
@@ -63,6 +64,7 @@ def judge_recipe(suite: model.Suite, base: Answers, replicates: Mapping[str, Ans
         spread=float(np.std(deltas, ddof=1)),
         verdict=finding.verdict,
         reason=finding.reason,
+        message=finding.message,
     )
 
 

@@ -14,7 +14,7 @@ from finetune_api.comparison import GateName
 from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_trainer.statistics.inference import Inference
 from finetune_trainer.statistics.parse_split import ParseSplit
-from finetune_trainer.statistics.ranking import Standing
+from finetune_trainer.statistics.ranking import Rank, Standing
 from finetune_trainer.statistics.recipe import RecipeResult
 
 
@@ -92,6 +92,8 @@ class ComparisonResult:
     gates: tuple[GateResult, ...]
     standing: Standing | None = None
     """Among several candidates; None where there is one."""
+    ranking: tuple[Rank, ...] = ()
+    """All of the several candidates, this one among them, the first place first."""
     recipe: RecipeResult | None = None
     """Of all candidates together, where they are replicates of one recipe."""
 

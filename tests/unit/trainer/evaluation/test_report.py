@@ -87,7 +87,7 @@ def test_every_task_and_the_overall_score_are_in_the_table() -> None:
     for result in (*findings.result.tasks, findings.result.overall):
         assert f"{result.tuned:.3f}" in page.words and f"{result.difference:+.3f}" in page.words
         assert f"| {result.title} | {result.base:.3f} | {result.tuned:.3f} |" in table
-    assert table.count("\n") == 2 + 3
+    assert len(table.splitlines()) == 2 + 3
 
 
 def test_markup_in_a_title_does_not_break_the_markdown_table() -> None:
