@@ -47,6 +47,11 @@ class ConditionType(StrEnum):
     SUSPENDED = "Suspended"
     STALLED = "Stalled"
     RECONCILING = "Reconciling"
+    # Kueue's, as it tells them of the Job's Workload
+    QUOTA_RESERVED = "QuotaReserved"
+    ADMITTED = "Admitted"
+    EVICTED = "Evicted"
+    REQUEUED = "Requeued"
 
 
 class ConditionStatus(StrEnum):
@@ -89,6 +94,7 @@ class Reason(StrEnum):
     ORDER_INVALID = "OrderInvalid"
     TRACKING_SERVER_NOT_ALLOWED = "TrackingServerNotAllowed"
     OBJECT_STORE_NOT_ALLOWED = "ObjectStoreNotAllowed"
+    KUEUE_NOT_ENABLED = "KueueNotEnabled"
     CONTENT_CHANGED = "ContentChanged"
     CANDIDATE_FAILED = "CandidateFailed"
     CANDIDATE_DELETED = "CandidateDeleted"

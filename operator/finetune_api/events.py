@@ -27,6 +27,8 @@ class ProgressEvent(WireModel):
     loss: str | None = None
     tokens_per_second: str | None = None
     stage: str | None = None
+    checkpoint_age_seconds: float | None = None
+    """Work since the last checkpoint: what would be lost if the pod were killed now."""
     guard: GuardState | None = None
     """What the guard is doing about a limit that was passed."""
     throttled_seconds: float | None = None

@@ -13,9 +13,12 @@ from finetune_api.report_parcel import report_digest, unpack
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, ApiError, Cluster
 from finetune_operator.digests import event_name
+from finetune_operator.kueue_workloads import workload_view
 from finetune_operator.plan import waiting
 from finetune_operator.plan.actions import (
     Action,
+    ActivateWorkload,
+    BoostPriority,
     CreateChild,
     DeleteEvaluation,
     DeleteJob,
@@ -75,6 +78,9 @@ class Applier:
             case SuspendReplicate(name, uid, suspend):
                 self._remember(await self.cluster.set_replicate_suspended(namespace, name, uid, suspend))
                 return True
+            case ActivateWorkload() | BoostPriority():
+                await self._tell_kueue(action)
+                return True
             case DeleteJob() | DeleteEvaluation() | DeleteReplicate():
                 await self._delete(action)
             case ShareEvaluation(name, uid, owners):
@@ -98,8 +104,27 @@ class Applier:
             job = job_view(body)
             if job is not None:
                 self.cache.put_job(job)
+        elif kind == "Workload":
+            workload = workload_view(body)
+            if workload is not None:
+                self.cache.workloads.put(workload)
         elif kind in OUR_KINDS:
             self.cache.put_resource(resource_view(Kind(kind), body))
+
+    async def _tell_kueue(self, action: ActivateWorkload | BoostPriority) -> None:
+        """A Workload that is gone, or another one by now, is forgotten until the watch brings what there is."""
+        workload = action.workload
+        try:
+            match action:
+                case ActivateWorkload():
+                    self._remember(await self.cluster.set_active(workload, action.active))
+                case BoostPriority():
+                    self._remember(await self.cluster.set_boost(workload, action.boost))
+        except ApiError as error:
+            if error.status not in (NOT_FOUND, CONFLICT, INVALID):
+                raise
+            log.info("Workload %s/%s is not as it was: %s", workload.namespace, workload.name, error)
+            self.cache.workloads.drop(workload)
 
     async def _create_after(self, needs: tuple[Manifest, ...], manifest: Manifest) -> None:
         for each in (*needs, manifest):

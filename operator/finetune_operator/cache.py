@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from finetune_api.events import ProgressEvent
 from finetune_api.group import Kind
 from finetune_operator.gpu_nodes import GpuNodes
+from finetune_operator.kueue_workloads import KueueWorkload, KueueWorkloads
 from finetune_operator.lessons import Lessons
 from finetune_operator.links import links
 from finetune_operator.views import (
@@ -34,6 +35,7 @@ class Cache:
     def __init__(self) -> None:
         self.nodes = GpuNodes()
         self.lessons = Lessons()
+        self.workloads = KueueWorkloads()
         self._resources: dict[Key, AnyResource] = {}
         self._jobs: dict[str, dict[str, JobView]] = defaultdict(dict)
         self._pods: dict[str, dict[str, PodView]] = defaultdict(dict)
@@ -187,6 +189,11 @@ class Cache:
         """The resource that a child works for: by uid, for a label keeps only the first 63 characters of a name."""
         return self._key_of.get(view.owned.uid)
 
+    def waiting_for(self, workload: KueueWorkload) -> Key | None:
+        """The resource whose Job Kueue's Workload stands for."""
+        owner = self._works_for.get(workload.job_uid)
+        return self._key_of.get(owner) if owner is not None else None
+
     def children(self, uid: str) -> Children:
         pods: dict[str, list[PodView]] = defaultdict(list)
         for pod in self._pods.get(uid, {}).values():
@@ -199,7 +206,8 @@ class Cache:
         newest_first = sorted(pods, key=lambda pod: (pod.created_at, pod.name), reverse=True)
         warnings = [self._warnings[uid] for uid in (job.uid, *(pod.uid for pod in pods)) if uid in self._warnings]
         progress = next((self._progress[pod.uid] for pod in newest_first if pod.uid in self._progress), None)
-        return Child(job, pods, max(warnings, key=lambda warning: warning.time, default=None), progress)
+        warning = max(warnings, key=lambda warning: warning.time, default=None)
+        return Child(job, pods, warning, progress, self.workloads.of(job.uid))
 
 
 def _keep(entries: OrderedDict[str, Entry], uid: str, entry: Entry) -> None:

@@ -10,6 +10,7 @@ from kubernetes.aio import client, config
 
 from finetune_api.group import API_VERSION, MANAGER, NAMES, Kind
 from finetune_api.report_parcel import LOG_LIMIT
+from finetune_operator.kueue_workloads import BOOST_ANNOTATION, WORKLOADS, KueueWorkload
 
 Body = Mapping[str, Any]
 
@@ -53,6 +54,7 @@ _PLURALS = {
     "Node": "nodes",
     "Service": "services",
     "ConfigMap": "configmaps",
+    "Workload": WORKLOADS,
     **{kind.value: NAMES[kind].plural for kind in Kind},
 }
 
@@ -92,6 +94,16 @@ class Cluster:
                 return frozenset()
             raise
         return frozenset(resource["name"] for resource in answer["resources"])
+
+    async def preferred_version(self, group: str) -> str | None:
+        """The version of an API group that the API server would rather be asked for; None where the group is not."""
+        try:
+            answer = await self._request("GET", f"/apis/{group}")
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        return str(answer["preferredVersion"]["groupVersion"])
 
     async def create(self, manifest: Body) -> Body:
         """POST; ApiError(409) when the name is taken."""
@@ -145,6 +157,20 @@ class Cluster:
 
     async def _set_suspended(self, path: str, uid: str, suspend: bool) -> Body:
         body = {"metadata": {"uid": uid}, "spec": {"suspend": suspend}}
+        return await self._request("PATCH", path, body, query={"fieldManager": MANAGER}, content_type=MERGE)
+
+    async def set_active(self, workload: KueueWorkload, active: bool) -> Body:
+        """A Workload's spec.active, and nothing else of it."""
+        return await self._change_workload(workload, {"spec": {"active": active}})
+
+    async def set_boost(self, workload: KueueWorkload, boost: int) -> Body:
+        """The one annotation, and nothing else of a Workload."""
+        return await self._change_workload(workload, {"metadata": {"annotations": {BOOST_ANNOTATION: str(boost)}}})
+
+    async def _change_workload(self, workload: KueueWorkload, change: Body) -> Body:
+        """Of this Workload, and not of one that was made anew under its name."""
+        body = {**change, "metadata": {**change.get("metadata", {}), "uid": workload.uid}}
+        path = path_of(workload.api_version, "Workload", workload.namespace, workload.name)
         return await self._request("PATCH", path, body, query={"fieldManager": MANAGER}, content_type=MERGE)
 
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from finetune_api.group import Kind
 from finetune_operator.cache import Cache
+from finetune_operator.kueue_workloads import KueueWorkload, workload_view
 from finetune_operator.observe import dependents
 from finetune_operator.projections import job_view, node_view, pod_view, resource_view, trouble_view
 from finetune_operator.views import AnyResource, JobView, Key, PodView
@@ -76,6 +77,22 @@ class Intake:
         self._cache.drop_pod(pod)
         self._wake(pod)
 
+    def workload(self, body: Raw, *, quietly: bool = False) -> None:
+        """Kueue's word on a Job, which may come before the Job does."""
+        workload = workload_view(body)
+        if workload is not None:
+            self._cache.workloads.put(workload)
+            self._wake_waiting(workload, quietly)
+
+    def workload_gone(self, body: Raw) -> None:
+        workload = workload_view(body)
+        if workload is not None:
+            self.forget_workload(workload)
+
+    def forget_workload(self, workload: KueueWorkload) -> None:
+        self._cache.workloads.drop(workload)
+        self._wake_waiting(workload)
+
     def node(self, body: Raw) -> None:
         """A node wakes nobody: its GPUs count for what is prepared next."""
         node = node_view(body)
@@ -104,6 +121,11 @@ class Intake:
 
     def _wake(self, child: JobView | PodView, quietly: bool = False) -> None:
         key = self._cache.owner_key(child)
+        if key is not None and not quietly:
+            self._queue.add(key)
+
+    def _wake_waiting(self, workload: KueueWorkload, quietly: bool = False) -> None:
+        key = self._cache.waiting_for(workload)
         if key is not None and not quietly:
             self._queue.add(key)
 

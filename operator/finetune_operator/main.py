@@ -12,6 +12,7 @@ from finetune_api.group import GROUP, MANAGER, NAMES, VERSION, Kind, Label
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Cluster
 from finetune_operator.intake import Intake
+from finetune_operator.kueue_workloads import KUEUE_GROUP, WORKLOADS
 from finetune_operator.probes import Probes
 from finetune_operator.progress import ProgressFollower
 from finetune_operator.reconcile import Reconciler
@@ -55,6 +56,10 @@ class Operator:
         if self._settings.watches_nodes:
             kopf.index("", "v1", "nodes", registry=registry, id="index-nodes")(self._index_node)
             kopf.on.event("", "v1", "nodes", registry=registry, id="watch-nodes")(self._watch_node)
+
+        if self._settings.kueue.enabled:
+            kopf.index(KUEUE_GROUP, WORKLOADS, registry=registry, id="index-workloads")(self._index_workload)
+            kopf.on.event(KUEUE_GROUP, WORKLOADS, registry=registry, id="watch-workloads")(self._watch_workload)
 
     async def _start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
@@ -148,6 +153,15 @@ class Operator:
             self._intake.node_gone(body)
         else:
             self._intake.node(body)
+
+    async def _index_workload(self, body: kopf.Body, **_: Any) -> None:
+        self._intake.workload(body, quietly=True)
+
+    async def _watch_workload(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
+        if type == DELETED:
+            self._intake.workload_gone(body)
+        else:
+            self._intake.workload(body)
 
     async def _watch_warning(self, body: kopf.Body, **_: Any) -> None:
         self._intake.trouble(body)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from finetune_api.fields import ApiModel
 from finetune_api.group import MANAGER, RERUN_ANNOTATION, Kind, Label, Step
+from finetune_operator.kueue_workloads import QUEUE_LABEL
 from finetune_operator.views import (
     GPU_MEMORY_LABEL,
     GPU_PRODUCT_LABEL,
@@ -98,6 +99,7 @@ def job_view(body: Raw) -> JobView | None:
         message=condition.get("message", ""),
         image=_trainer_image(spec),
         pods=int(spec.get("completions") or 1),
+        queue=metadata["labels"].get(QUEUE_LABEL, ""),
     )
 
 

@@ -11,6 +11,7 @@ from finetune_api.group import API_VERSION, MANAGER, Kind, Label
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Cluster
 from finetune_operator.intake import Intake
+from finetune_operator.kueue_workloads import KUEUE_GROUP
 from finetune_operator.settings import Settings
 from finetune_operator.views import GPU_MEMORY_LABEL
 
@@ -45,6 +46,7 @@ class Relist:
         self._interval = settings.relist_seconds
         self._namespaces = settings.namespaces or ("",)
         self._watches_nodes = settings.watches_nodes
+        self._watches_workloads = settings.kueue.enabled
 
     async def repeat(self) -> None:
         """Until it is cancelled."""
@@ -63,6 +65,8 @@ class Relist:
             await self._jobs(namespace)
         if self._watches_nodes:
             await self._nodes()
+        if self._watches_workloads:
+            await self._workloads()
 
     async def _resources(self, kind: Kind, namespace: str) -> None:
         def take(body: Mapping[str, Any]) -> None:
@@ -98,6 +102,17 @@ class Relist:
         for node in self._cache.nodes.all():
             if node.name not in names and node.resource_version <= inventory.resource_version:
                 self._cache.nodes.drop(node.name)
+
+    async def _workloads(self) -> None:
+        """Those of Kueue's, where it is installed; it may have come after us, and then nobody watches them."""
+        version = await self._cluster.preferred_version(KUEUE_GROUP)
+        if version is None:
+            return
+        for namespace in self._namespaces:
+            inventory = await self._inventory(version, "Workload", namespace, "", self._intake.workload)
+            for known in self._cache.workloads.all():
+                if inventory.lacks(known.namespace, known.uid, known.resource_version):
+                    self._intake.forget_workload(known)
 
     async def _inventory(
         self, api_version: str, kind: str, namespace: str, selector: str, take: Callable[[Mapping[str, Any]], None]

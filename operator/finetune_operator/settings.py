@@ -22,6 +22,18 @@ class StepResources:
 
 
 @dataclass(frozen=True)
+class KueueSettings:
+    """What there is to do with Kueue."""
+
+    enabled: bool = False
+    """Whether spec.queueName may be used, and Kueue's Workloads are watched."""
+    cpu_steps: bool = False
+    """Whether Jobs that ask for no GPU wait in the queue too."""
+    priority_boost: bool = False
+    """Whether Kueue is told what a preemption would cost."""
+
+
+@dataclass(frozen=True)
 class ListedServer:
     """A server outside the cluster that pods may speak to."""
 
@@ -46,6 +58,7 @@ class Settings:
     """Servers outside the cluster that curves may be sent to."""
     object_stores: tuple[ListedServer, ...] = ()
     """Servers outside the cluster that datasets may be read from."""
+    kueue: KueueSettings = KueueSettings()
     progress_interval_seconds: float = 30.0
     """Time between two looks at one pod's log."""
     resync_seconds: float = 30.0
@@ -86,6 +99,11 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         gpu_classes=_gpu_classes(environment),
         tracking_servers=_listed_servers(environment, "FINETUNE_TRACKING_SERVERS"),
         object_stores=_listed_servers(environment, "FINETUNE_OBJECT_STORES"),
+        kueue=KueueSettings(
+            enabled=_flag(environment, "FINETUNE_KUEUE_ENABLED"),
+            cpu_steps=_flag(environment, "FINETUNE_KUEUE_CPU_STEPS"),
+            priority_boost=_flag(environment, "FINETUNE_KUEUE_PRIORITY_BOOST"),
+        ),
         progress_interval_seconds=number(
             "FINETUNE_PROGRESS_INTERVAL_SECONDS", float, default.progress_interval_seconds
         ),
@@ -115,6 +133,13 @@ def _number(environment: Mapping[str, str], variable: str, read: Callable[[str],
     if not 0 < float(str(value)) < math.inf:
         raise SettingsError(f"{variable} must be above 0, not {text!r}")
     return value
+
+
+def _flag(environment: Mapping[str, str], variable: str) -> bool:
+    text = environment.get(variable, "false")
+    if text not in ("true", "false"):
+        raise SettingsError(f"{variable} must be true or false, not {text!r}")
+    return text == "true"
 
 
 def _step_resources(environment: Mapping[str, str]) -> StepResources:

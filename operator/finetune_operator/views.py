@@ -14,6 +14,7 @@ from finetune_api.fields import ApiModel
 from finetune_api.finetunedmodel import FineTunedModelSpec, FineTunedModelStatus
 from finetune_api.finetunejob import FineTuneJobSpec, FineTuneJobStatus
 from finetune_api.group import Kind, Step
+from finetune_operator.kueue_workloads import KueueWorkload
 
 Spec = TypeVar("Spec", bound=ApiModel)
 Status = TypeVar("Status", bound=ApiModel)
@@ -111,6 +112,8 @@ class JobView:
     """The trainer image of its pods."""
     pods: int = 1
     """Pods that work together in it."""
+    queue: str = ""
+    """The LocalQueue of Kueue's that it waits in. Kueue alone holds it then, and lets it go."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,19 @@ class Child:
     pods: tuple[PodView, ...] = ()
     warning: PodTrouble | None = None
     progress: ProgressEvent | None = None
+    workload: KueueWorkload | None = None
+    """What Kueue says of the Job, where it waits in one of its queues."""
+
+    @property
+    def has_living_pods(self) -> bool:
+        return any(pod.phase in ("Pending", "Running") for pod in self.pods)
+
+    @property
+    def waits_for_quota(self) -> bool:
+        """Whether Kueue holds the Job and nothing of it works: it never began, or was evicted and has saved its work.
+        One that is not to be admitted waits for something else."""
+        may_go = self.workload is None or self.workload.active
+        return bool(self.job.queue) and self.job.suspended and may_go and not self.has_living_pods
 
     @property
     def started(self) -> bool:
@@ -242,6 +258,16 @@ class Children:
         """Whether the run's latest Job is asking for a node, an image or a volume, and has never got that far."""
         latest = self.at(run, self.attempts(run))
         return any(item.job.state is JobState.ACTIVE and not item.job.suspended and not item.started for item in latest)
+
+    def is_queued(self, run: str) -> bool:
+        """Whether the run's latest Job is Kueue's to hold and to let go."""
+        latest = self.at(run, self.attempts(run))
+        return any(item.job.state is JobState.ACTIVE and item.job.queue for item in latest)
+
+    def waits_for_quota(self, run: str) -> bool:
+        """Whether Kueue keeps the run's latest Job waiting."""
+        latest = self.at(run, self.attempts(run))
+        return any(item.job.state is JobState.ACTIVE and item.waits_for_quota for item in latest)
 
     def attempts(self, run: str) -> int:
         """Number of the latest attempt of a run; 0 when there is none."""

@@ -18,12 +18,12 @@ TEST_VALUES = {
 """Small and quick: the node has two cores."""
 
 
-def install(cluster: Cluster) -> None:
-    """`helm upgrade --install`, waiting until the operator is ready."""
+def install(cluster: Cluster, **more: object) -> None:
+    """`helm upgrade --install`, waiting until the operator is ready. `more` are values of the chart."""
     images = cluster.images
     if "operator" not in images or "trainer" not in images:
         raise ClusterError("the node has no images", remedy="make images")
-    values = {**TEST_VALUES, "image": _parts(images["operator"]), "trainerImage": _parts(images["trainer"])}
+    values = {**TEST_VALUES, **more, "image": _parts(images["operator"]), "trainerImage": _parts(images["trainer"])}
     settings = [part for name, value in values.items() for part in ("--set-json", f"{name}={json.dumps(value)}")]
     chart = cluster.checkout.root / "helm" / "finetune-operator"
     arguments = ["upgrade", "--install", RELEASE, str(chart), "--namespace", OPERATOR_NAMESPACE, "--create-namespace"]

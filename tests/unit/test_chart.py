@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_operator.settings import ListedServer, settings_from_environment
+from finetune_operator.settings import KueueSettings, ListedServer, settings_from_environment
 from localcluster import ClusterError, toolchain
 from localcluster.locations import Cache, Checkout
 
@@ -46,6 +46,7 @@ OPERATOR_RULES = [
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch", "create"]},
     {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": ["get", "create"]},
 ]
+KUEUE_RULE = {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["list", "watch", "patch"]}
 NODES_RULE = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
 GPU_CLASS = {"product": "NVIDIA-A100-SXM4-80GB", "memoryMiB": 81920, "gpusPerNode": 8, "nodes": 2, "shared": False}
 
@@ -187,6 +188,15 @@ def test_a_gpu_class_needs_only_a_product_and_its_memory(render: Render) -> None
     assert not settings.watches_nodes
 
 
+def test_kueues_workloads_are_touched_only_where_the_chart_says_so(default: Rendered, render: Render) -> None:
+    assert settings_from_environment(default.environment).kueue == KueueSettings()
+    rendered = render(kueue={"enabled": True, "cpuSteps": True, "priorityBoost": True})
+    assert rules_of_the_operator(rendered) == [*OPERATOR_RULES, KUEUE_RULE, NODES_RULE]
+    assert settings_from_environment(rendered.environment).kueue == KueueSettings(True, True, True)
+    (role,) = render(watchNamespaces=["risk"], kueue={"enabled": True}).of("Role")
+    assert role["rules"] == [*OPERATOR_RULES, KUEUE_RULE]
+
+
 def test_no_server_outside_the_cluster_may_be_spoken_to_unless_it_is_listed(default: Rendered, render: Render) -> None:
     assert settings_from_environment(default.environment).tracking_servers == ()
     rendered = render(trackingServers=["https://wandb.example.com", "mlflow.example.com:5000"])
@@ -312,6 +322,8 @@ NONSENSE: dict[str, Values] = {
     "a namespace that cannot be": {"watchNamespaces": ["Research"]},
     "no artifacts claim": {"artifactsClaim": ""},
     "no workers": {"workers": 0},
+    "a queue as a value": {"kueue": {"queueName": "research"}},
+    "kueue in words": {"kueue": {"enabled": "yes"}},
     "half a worker": {"workers": 1.5},
     "a thousand workers": {"workers": 1000},
     "a progress that is never looked at": {"progressIntervalSeconds": 0},

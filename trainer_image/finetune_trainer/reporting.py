@@ -52,6 +52,7 @@ class Reporter:
         loss: float | None = None,
         tokens_per_second: float | None = None,
         eta_seconds: float | None = None,
+        checkpoint_age_seconds: float | None = None,
     ) -> bool:
         """Reports unless the last report was a moment ago; returns whether it did."""
         now = self._clock()
@@ -70,6 +71,7 @@ class Reporter:
                 loss=None if loss is None else f"{loss:.4f}",
                 tokens_per_second=None if tokens_per_second is None else f"{tokens_per_second:.1f}",
                 stage=self._stage,
+                checkpoint_age_seconds=_rounded(checkpoint_age_seconds),
                 guard=vitals.guard,
                 throttled_seconds=_rounded(vitals.throttled_seconds),
                 gpu_watts=_rounded(vitals.watts),

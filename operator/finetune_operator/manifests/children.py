@@ -74,6 +74,7 @@ def follow_up_comparison(job: FineTuneJobResource, run: str, spec: FineTuneJobSp
         resources=spec.resources,
         artifacts=spec.artifacts,
         priority_class_name=spec.priority_class_name,
+        queue_name=spec.queue_name,
         image_pull_secrets=spec.image_pull_secrets,
         retry=spec.retry,
     )
@@ -105,6 +106,7 @@ def evaluation(
         resources=spec.resources,
         artifacts=spec.artifacts,
         priority_class_name=spec.priority_class_name,
+        queue_name=spec.queue_name,
         image_pull_secrets=spec.image_pull_secrets,
         retry=spec.retry,
     )

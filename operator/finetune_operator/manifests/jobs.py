@@ -11,6 +11,7 @@ from finetune_api.group import Step
 from finetune_api.orders import GPU_SHARED_VARIABLE, ORDER_VARIABLE, Order
 from finetune_api.workload import LocalReference, Resources, Toleration
 from finetune_operator.digests import child_name
+from finetune_operator.kueue_workloads import QUEUE_LABEL
 from finetune_operator.manifests.ownership import child_labels, owner_reference
 from finetune_operator.manifests.rendezvous import Rendezvous
 from finetune_operator.manifests.servers import Credential
@@ -41,6 +42,8 @@ class Workload:
     """Which of several Jobs of one step and attempt it is."""
     rendezvous: Rendezvous | None = None
     """Where several pods find each other; None for the many steps that run in one."""
+    queue: str | None = None
+    """The LocalQueue of Kueue's that the Job waits in."""
 
 
 def job(
@@ -54,7 +57,8 @@ def job(
     settings: Settings,
 ) -> dict[str, Any]:
     """A Job whose pod is made again by Kubernetes only when it was preempted or told to stop. Of several pods, one that
-    fails ends the Job, and the others with it: all start again from the checkpoint, in the next attempt's Job."""
+    fails ends the Job, and the others with it: all start again from the checkpoint, in the next attempt's Job. A Job
+    that waits in a queue is made held; from then on Kueue decides."""
     labels = child_labels(resource, run, step, attempt, workload.part)
     name = child_name(resource.key.name, step, resource.uid, run, attempt, workload.part)
     several = workload.rendezvous.job_fields() if workload.rendezvous is not None else {}
@@ -64,7 +68,7 @@ def job(
         "metadata": {
             "name": name,
             "namespace": resource.key.namespace,
-            "labels": labels,
+            "labels": {**labels, QUEUE_LABEL: workload.queue} if workload.queue is not None else labels,
             "ownerReferences": [owner_reference(resource)],
         },
         "spec": {
@@ -72,6 +76,7 @@ def job(
             "completions": 1,
             "parallelism": 1,
             **several,
+            **({"suspend": True} if workload.queue is not None else {}),
             "podFailurePolicy": {"rules": _IGNORED_FAILURES},
             "template": {"metadata": {"labels": labels}, "spec": _pod(name, order, mounts, workload, settings)},
         },

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_api.fields import ApiModel
+from finetune_operator.kueue_workloads import KueueWorkload
 
 Manifest = Mapping[str, Any]
 
@@ -41,6 +42,22 @@ class SuspendJob:
     name: str
     uid: str
     suspend: bool
+
+
+@dataclass(frozen=True)
+class ActivateWorkload:
+    """Set spec.active of Kueue's Workload of a Job: without it Kueue evicts the Job, and keeps its place in mind."""
+
+    workload: KueueWorkload
+    active: bool
+
+
+@dataclass(frozen=True)
+class BoostPriority:
+    """Say what Kueue adds to the priority of a Job that runs."""
+
+    workload: KueueWorkload
+    boost: int
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,8 @@ Action = (
     | DeleteReplicate
     | SuspendJob
     | SuspendReplicate
+    | ActivateWorkload
+    | BoostPriority
     | ShareEvaluation
     | KeepReport
     | EmitEvent

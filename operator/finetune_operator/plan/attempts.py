@@ -45,6 +45,9 @@ class Suspended:
     """Whether its pod is still saving its work."""
     by_others: bool = False
     """Whether Kueue or a person holds it, and not the resource's own spec."""
+    reason: Reason = Reason.WAITING_FOR_QUOTA
+    message: str = "The Job is suspended by hand, and not by spec.suspend: it waits to be let go."
+    """Why, where others hold it."""
 
 
 @dataclass(frozen=True)

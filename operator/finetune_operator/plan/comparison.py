@@ -13,10 +13,10 @@ from finetune_api.group import Step
 from finetune_api.results import CompareResult, PrepareEvaluationResult, cut_name
 from finetune_api.runs import Run
 from finetune_api.sources import BaseModelSource, ClaimPath
-from finetune_operator.manifests import jobs, orders, volumes
+from finetune_operator.manifests import jobs, orders, queueing, volumes
 from finetune_operator.manifests.children import report as report_manifest
 from finetune_operator.observed import ObservedComparison
-from finetune_operator.plan import attempts, lifecycle, shared_evaluations, verdict
+from finetune_operator.plan import attempts, kueue, lifecycle, shared_evaluations, verdict
 from finetune_operator.plan.actions import NOTHING, Action, KeepReport, Plan
 from finetune_operator.plan.attempts import Done, Paused, Running, State, Suspended, Waiting
 from finetune_operator.plan.candidate import AllResolved, Awaited, Lost, resolve_all
@@ -81,6 +81,9 @@ def _prepare(situation: Situation, model: Models) -> Plan:
     names = situation.evaluation_names
     if names is not None and all(situation.evaluation(name) is not None for name in names):
         return _evaluate(situation, model)
+    refused = kueue.refusal(situation.spec.queue_name, situation.observed.settings)
+    if refused is not None:
+        return _broken(situation, refused)
     pursuit = _pursue(situation, Step.PREPARE, model)
     match pursuit.state:
         case Done(PrepareEvaluationResult(digests=digests) as found) if len(digests) == 1 + len(model):
@@ -92,6 +95,8 @@ def _prepare(situation: Situation, model: Models) -> Plan:
             return _broken(situation, broken, Phase.PREPARING)
         case Paused():
             return _tell(situation, still(situation.status, Phase.PREPARING, validated=False), pursuit)
+        case Suspended(reason=reason, message=message):
+            return _tell(situation, Report(Phase.PREPARING, reason, message), pursuit)
         case Waiting(reason, message) if reason is not Reason.STARTING:
             return _tell(situation, Report(Phase.PREPARING, reason, message), pursuit)
         case _:
@@ -150,6 +155,8 @@ def _compare(situation: Situation, model: Models) -> Plan:
             return _broken(situation, broken)
         case Paused():
             return _tell(situation, still(situation.status, Phase.COMPARING, validated=True), pursuit)
+        case Suspended(reason=reason, message=message):
+            return _tell(situation, Report(Phase.COMPARING, reason, message, validated=True), pursuit)
         case Waiting(reason, message) if reason is not Reason.STARTING:
             return _tell(situation, Report(Phase.COMPARING, reason, message, validated=True), pursuit)
         case _:
@@ -165,7 +172,7 @@ def _together(pursuits: Sequence[Pursuit]) -> Pursuit:
     that an attempt ends before the next begins."""
     open_ones = [item for item in pursuits if not _is_compared(item.state)]
     working = [item for item in open_ones if not isinstance(item.state, Broken)]
-    told_of = min(working or open_ones, key=lambda item: not isinstance(item.state, Waiting | Paused))
+    told_of = min(working or open_ones, key=lambda item: not isinstance(item.state, Waiting | Paused | Suspended))
     again = [item.look_again_seconds for item in open_ones if item.look_again_seconds is not None]
     return Pursuit(
         told_of.state,
@@ -276,6 +283,7 @@ def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -
     aspects = (
         Wanted(ConditionType.VALIDATED, valid, *(sound if valid else standing)),
         Wanted(ConditionType.EVALUATED, evaluated, *(answered if evaluated else standing)),
+        *kueue.conditions(situation.observed.children, run, over=report.over),
     )
     report = replace(report, aspects=aspects)
     return told(situation.observed.comparison, situation.status, run, report, situation.now, situation.course, **fields)
@@ -310,6 +318,7 @@ def _job(situation: Situation, step: Step, attempt: int, model: Models) -> Mappi
         priority_class_name=situation.spec.priority_class_name,
         image_pull_secrets=situation.spec.image_pull_secrets,
         part=situation.part if step is Step.COMPARE else "",
+        queue=queueing.queue_of(situation.spec.queue_name, None, situation.observed.settings),
     )
     return jobs.job(
         situation.observed.comparison,

@@ -15,7 +15,7 @@ class Wanted:
 
     type: ConditionType
     holds: bool | None
-    reason: Reason
+    reason: Reason | str
     message: str
 
 
@@ -39,7 +39,7 @@ def _condition(wanted: Wanted, before: Condition | None, generation: int, now: d
         status=status,
         observed_generation=generation,
         last_transition_time=kept,
-        reason=wanted.reason.value,
+        reason=str(wanted.reason),
         message=wanted.message[:MESSAGE_LIMIT],
     )
 

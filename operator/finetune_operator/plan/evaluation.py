@@ -12,9 +12,9 @@ from finetune_api.group import Step
 from finetune_api.results import EvaluateResult, PrepareEvaluationResult
 from finetune_api.runs import Run
 from finetune_api.sources import BaseModelSource, ClaimPath, SuiteSource
-from finetune_operator.manifests import jobs, orders, volumes
+from finetune_operator.manifests import jobs, orders, queueing, volumes
 from finetune_operator.observed import ObservedEvaluation
-from finetune_operator.plan import attempts, lifecycle
+from finetune_operator.plan import attempts, kueue, lifecycle
 from finetune_operator.plan.actions import NOTHING, Action, Plan
 from finetune_operator.plan.attempts import Done, Paused, Running, State, Suspended, Waiting
 from finetune_operator.plan.conditions import Wanted
@@ -95,6 +95,9 @@ def _work(situation: Situation) -> Plan:
             return _succeed(situation, evaluated)
         case Done(PrepareEvaluationResult(digests=(found, *_))):
             digest = found.digest
+    refused = kueue.refusal(situation.spec.queue_name, situation.observed.settings)
+    if refused is not None:
+        return _broken(situation, refused)
     missing = situation.spec.model.fine_tuned_model
     if missing is not None and situation.model is None:
         message = f"FineTunedModel {missing} does not exist in this namespace; waiting for it. See spec.model."
@@ -179,8 +182,7 @@ def _broken(situation: Situation, broken: Broken) -> Plan:
 
 def _suspended(held: Suspended, queued: Phase, *, validated: bool) -> Report:
     if held.by_others:
-        message = "The Job is suspended, by Kueue or by hand, and not by spec.suspend: it waits to be let go."
-        return Report(queued, Reason.WAITING_FOR_QUOTA, message, validated=validated)
+        return Report(queued, held.reason, held.message, validated=validated)
     message = (
         "The pod is finishing its batch; then it ends."
         if held.stopping
@@ -202,6 +204,7 @@ def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -
         Wanted(ConditionType.VALIDATED, valid, *(sound if valid else (report.reason, report.message))),
         Wanted(ConditionType.SCHEDULED, scheduled, Reason.RUNNING if scheduled else report.reason, report.message),
         Wanted(ConditionType.EVALUATED, report.succeeded, report.reason, report.message),
+        *kueue.conditions(situation.observed.children, run, over=report.over),
     )
     report = replace(report, aspects=aspects)
     return told(situation.observed.evaluation, situation.status, run, report, situation.now, situation.course, **fields)
@@ -225,10 +228,12 @@ def _job(situation: Situation, step: Step, attempt: int, digest: str) -> Mapping
         if step is Step.PREPARE
         else orders.evaluate(spec, model, digest, situation.folder)
     )
+    resources = spec.resources if step is Step.EVALUATE else None
     workload = jobs.Workload(
-        resources=spec.resources if step is Step.EVALUATE else None,
+        resources=resources,
         priority_class_name=spec.priority_class_name,
         image_pull_secrets=spec.image_pull_secrets,
+        queue=queueing.queue_of(spec.queue_name, resources, situation.observed.settings),
     )
     return jobs.job(
         situation.observed.evaluation,

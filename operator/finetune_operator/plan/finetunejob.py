@@ -14,6 +14,7 @@ from finetune_operator.manifests.tracking import credentials_of as tracking_cred
 from finetune_operator.observed import ObservedFineTuneJob
 from finetune_operator.plan import (
     follow_up,
+    kueue,
     lifecycle,
     object_storage,
     replicates,
@@ -49,7 +50,8 @@ def plan(observed: ObservedFineTuneJob, now: datetime) -> Plan:
     situation = Situation(observed, course, now)
     stale = (*superseded_jobs(observed.children, course.run), *replicates.superseded(observed, course.run))
     decided = _after_the_end(situation) if course.status.phase in (Phase.SUCCEEDED, Phase.FAILED) else _work(situation)
-    return replace(decided, actions=(*decided.actions, *stale))
+    boosts = kueue.boosts(observed.children, course.run, observed.settings)
+    return replace(decided, actions=(*decided.actions, *boosts, *stale))
 
 
 def _work(situation: Situation) -> Plan:
@@ -63,6 +65,7 @@ def _work(situation: Situation) -> Plan:
         case Running() | Waiting() | Suspended() | Broken():
             return _train(situation)
     refused = tracking.refusal(situation) or object_storage.refusal(situation)
+    refused = refused or kueue.refusal(situation.spec.queue_name, situation.observed.settings)
     if refused is not None:
         return _broken(situation, refused)
     if situation.is_planned_for_other_gpus:
@@ -207,8 +210,7 @@ def _broken(situation: Situation, broken: Broken) -> Plan:
 
 def _suspended(held: Suspended, queued: Phase, *, validated: bool) -> Report:
     if held.by_others:
-        message = "The Job is suspended, by Kueue or by hand, and not by spec.suspend: it waits to be let go."
-        return Report(queued, Reason.WAITING_FOR_QUOTA, message, validated=validated)
+        return Report(queued, held.reason, held.message, validated=validated)
     message = (
         "The pod is saving a checkpoint; then it ends."
         if held.stopping
@@ -256,7 +258,7 @@ def _aspects(situation: Situation, report: Report) -> list[Wanted]:
         status = situation.status
         following = follow_up.look(situation.observed, situation.run, situation.spec, status.comparison, situation.now)
         aspects.append(following.evaluated)
-    return aspects
+    return [*aspects, *kueue.conditions(situation.observed.children, situation.run, over=report.over)]
 
 
 def _while(holds: bool, reason: Reason, report: Report) -> tuple[Reason, str]:

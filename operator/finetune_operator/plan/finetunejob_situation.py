@@ -12,7 +12,16 @@ from finetune_api.runs import Run
 from finetune_api.sources import ClaimPath
 from finetune_operator.digests import model_name
 from finetune_operator.manifests import children as child_manifests
-from finetune_operator.manifests import jobs, object_storage, orders, placement, rendezvous, tracking, volumes
+from finetune_operator.manifests import (
+    jobs,
+    object_storage,
+    orders,
+    placement,
+    queueing,
+    rendezvous,
+    tracking,
+    volumes,
+)
 from finetune_operator.observed import ObservedFineTuneJob
 from finetune_operator.plan import attempts
 from finetune_operator.plan.attempts import Done, State
@@ -100,7 +109,10 @@ def prepare_job(situation: Situation, attempt: int) -> Manifest:
     decisions = (spec.dataset.decisions,) if spec.dataset.decisions is not None else ()
     mounts = volumes.mounts(situation.claim, spec.base_model, spec.dataset, *decisions, *questions)
     credentials = object_storage.credentials_of(spec.dataset)
-    workload = jobs.Workload(None, spec.priority_class_name, spec.image_pull_secrets, credentials=credentials)
+    queue = queueing.queue_of(spec.queue_name, None, observed.settings)
+    workload = jobs.Workload(
+        None, spec.priority_class_name, spec.image_pull_secrets, credentials=credentials, queue=queue
+    )
     return jobs.job(
         observed.job, situation.run.digest, Step.PREPARE, attempt, order, mounts, workload, observed.settings
     )
@@ -119,6 +131,7 @@ def train_job(situation: Situation, attempt: int) -> Manifest:
         shares_gpus=plan is not None and on_gpus and placement.may_share(plan, observed.gpu_classes),
         credentials=tracking.credentials_of(spec.tracking),
         rendezvous=rendezvous.rendezvous(observed.job, situation.run.digest, spec.resources.nodes),
+        queue=queueing.queue_of(spec.queue_name, spec.resources, observed.settings),
     )
     namespace, servers = observed.job.key.namespace, observed.settings.tracking_servers
     order = orders.train(spec, situation.folder, tracking.reached(spec.tracking, namespace, servers))

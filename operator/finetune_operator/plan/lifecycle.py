@@ -51,7 +51,7 @@ def course_of(resource: Resource[Spec, Status], children: Children, now: datetim
     if not finished and _nothing_to_lose(resource, children, run.digest != wanted):
         return _begun_anew(resource, children, wanted, now)
     attempt = max(run.attempt, children.attempts(run.digest))
-    if not finished and _edited(resource) and children.waits_unstarted(run.digest):
+    if not finished and _edited(resource) and _can_be_replaced(resource, children, run):
         attempt += 1  # the waiting Job cannot be edited: one with the new resources takes its place
     reached = run.model_copy(update={"attempt": attempt})
     return Course(reached, _bound_spec(resource, run), resource.status, change_pending=run.digest != wanted)
@@ -83,6 +83,13 @@ def _new_course(resource: Resource[Spec, Status], digest: str, attempt: int, now
 def _edited(resource: Resource[Spec, Status]) -> bool:
     status: Any = resource.status
     return bool(resource.generation > status.observed_generation >= 0)
+
+
+def _can_be_replaced(resource: Resource[Spec, Status], children: Children, run: Run) -> bool:
+    """Whether the latest Job only waits. One that shall be held keeps its place in Kueue's queue."""
+    if getattr(resource.spec, "suspend", False) and children.is_queued(run.digest):
+        return False
+    return children.waits_unstarted(run.digest) or children.waits_for_quota(run.digest)
 
 
 def _nothing_to_lose(resource: Resource[Spec, Status], children: Children, another_run: bool) -> bool:

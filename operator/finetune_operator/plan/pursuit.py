@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from finetune_api.conditions import Reason
 from finetune_api.group import Step
 from finetune_api.runs import Progress, Run
-from finetune_operator.plan import attempts, lifecycle
-from finetune_operator.plan.actions import Action, DeleteJob, SuspendJob
+from finetune_operator.plan import attempts, kueue, lifecycle
+from finetune_operator.plan.actions import Action, ActivateWorkload, DeleteJob, SuspendJob
 from finetune_operator.plan.attempts import Absent, Paused, State, Suspended, Waiting
 from finetune_operator.plan.creation import create
 from finetune_operator.views import Child, Children, JobState
@@ -56,21 +56,36 @@ def pursue(
         return _start(children, run, manifest, now, hold, needs)
     child = attempts.latest(children, run.digest, step)
     if child is not None and child.job.state is JobState.ACTIVE and not child.job.deleting:
-        return _held_or_let_go(state, child, hold)
+        return _in_kueues_hands(state, child, hold) if child.job.queue else _held_or_let_go(state, child, hold)
     return Pursuit(state, look_again_seconds=state.look_again_seconds if isinstance(state, Waiting) else None)
 
 
 def _held_or_let_go(state: State, child: Child, hold: Hold) -> Pursuit:
-    """A Job that Kueue or a person holds is left alone."""
+    """A Job that a person holds is left alone."""
     job = child.job
     if hold.wanted and not job.suspended and not isinstance(state, attempts.Done):
-        living = any(pod.phase in ("Pending", "Running") for pod in child.pods)
-        return Pursuit(Suspended(stopping=living), (SuspendJob(job.name, job.uid, True),))
+        return Pursuit(Suspended(stopping=child.has_living_pods), (SuspendJob(job.name, job.uid, True),))
     if not isinstance(state, Suspended) or hold.wanted:
         return Pursuit(state)
     if hold.ours:
         return Pursuit(state, before=(SuspendJob(job.name, job.uid, False),))
     return Pursuit(Suspended(state.stopping, by_others=True))
+
+
+def _in_kueues_hands(state: State, child: Child, hold: Hold) -> Pursuit:
+    """Only Kueue holds such a Job and lets it go; it is told whether it may, once it has taken the Job up."""
+    workload = child.workload
+    if isinstance(state, attempts.Done):
+        return Pursuit(state)
+    if hold.wanted and (workload is not None or child.job.suspended):
+        told = (ActivateWorkload(workload, False),) if workload is not None and workload.active else ()
+        return Pursuit(Suspended(stopping=child.has_living_pods), told)
+    if workload is not None and not workload.active and hold.ours:
+        return Pursuit(Suspended(stopping=child.has_living_pods), before=(ActivateWorkload(workload, True),))
+    if not isinstance(state, Suspended):
+        return Pursuit(state)
+    reason, message = kueue.why_held(child, state.stopping)
+    return Pursuit(Suspended(state.stopping, by_others=True, reason=reason, message=message))
 
 
 def _start(
@@ -110,7 +125,8 @@ def superseded_jobs(children: Children, run: Run) -> tuple[Action, ...]:
 
 def _is_superseded(child: Child, run: Run) -> bool:
     owned = child.job.owned
-    return owned.run != run.digest or (owned.attempt < run.attempt and not child.started)
+    waits = not child.started or child.waits_for_quota
+    return owned.run != run.digest or (owned.attempt < run.attempt and waits)
 
 
 def progress_of(child: Child | None) -> Progress | None:

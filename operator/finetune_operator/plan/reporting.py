@@ -37,6 +37,10 @@ class Report:
     def succeeded(self) -> bool:
         return self.phase.value == "Succeeded"
 
+    @property
+    def over(self) -> bool:
+        return self.failed or self.succeeded
+
 
 CHANGE_PENDING = " The spec was changed; a new run starts when this one ends."
 

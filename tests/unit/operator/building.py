@@ -10,6 +10,7 @@ from typing import Any
 from finetune_api.group import API_VERSION, MANAGER, RERUN_ANNOTATION, Kind, Label, Step
 from finetune_api.results import Result
 from finetune_operator.digests import run_digest
+from finetune_operator.kueue_workloads import BOOST_ANNOTATION, QUEUE_LABEL
 from finetune_operator.projections import resource_view
 from finetune_operator.settings import Settings
 from finetune_operator.views import Key
@@ -197,6 +198,36 @@ def job_of(
         },
         "spec": {"suspend": suspended},
         "status": {"conditions": [condition] if ended else []},
+    }
+
+
+def queued_job_of(owner: Raw, step: Step, attempt: int = 1, *, suspended: bool = True, **more: Any) -> Raw:
+    """The same in a queue of Kueue's."""
+    job = job_of(owner, step, attempt, suspended=suspended, **more)
+    job["metadata"]["labels"] |= {QUEUE_LABEL: "research"}
+    return job
+
+
+def workload_of(job: Raw, *, active: bool = True, boost: str | None = None, **conditions: tuple[bool, str, str]) -> Raw:
+    """Kueue's Workload of a Job, with conditions by their type: whether it holds, its reason and its message."""
+    return {
+        "apiVersion": "kueue.x-k8s.io/v1beta2",
+        "kind": "Workload",
+        "metadata": {
+            "name": f"job-{job['metadata']['name']}",
+            "namespace": NAMESPACE,
+            "uid": f"uid-of-workload-{job['metadata']['name']}",
+            "resourceVersion": str(next(_versions)),
+            "annotations": {} if boost is None else {BOOST_ANNOTATION: boost},
+            "ownerReferences": [{"kind": "Job", "name": job["metadata"]["name"], "uid": uid_of(job)}],
+        },
+        "spec": {"active": active, "queueName": "research"},
+        "status": {
+            "conditions": [
+                {"type": type_, "status": str(holds), "reason": reason, "message": message}
+                for type_, (holds, reason, message) in conditions.items()
+            ]
+        },
     }
 
 

@@ -122,6 +122,8 @@ class Scene:
                     intake.pod(body)
                 case "Event":
                     intake.trouble(body)
+                case "Workload":
+                    intake.workload(body)
                 case "Node":
                     intake.node(body)
                 case kind:

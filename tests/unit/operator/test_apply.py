@@ -18,10 +18,20 @@ from finetune_operator.apply import Applier, OutdatedError
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Body, Cluster, Page
 from finetune_operator.intake import Intake
-from finetune_operator.plan.actions import CreateChild, DeleteJob, EmitEvent, KeepReport, SuspendJob, WriteStatus
+from finetune_operator.kueue_workloads import KueueWorkload, workload_view
+from finetune_operator.plan.actions import (
+    ActivateWorkload,
+    BoostPriority,
+    CreateChild,
+    DeleteJob,
+    EmitEvent,
+    KeepReport,
+    SuspendJob,
+    WriteStatus,
+)
 from finetune_operator.projections import resource_view
 from finetune_operator.relist import Relist
-from finetune_operator.settings import Settings
+from finetune_operator.settings import KueueSettings, Settings
 from finetune_operator.views import Children, JobState, Key
 from finetune_operator.workqueue import WorkQueue
 
@@ -42,6 +52,7 @@ from .building import (
     run_of,
     running,
     uid_of,
+    workload_of,
 )
 from .deciding import decide, scene
 
@@ -73,6 +84,12 @@ class Answers(Cluster):
 
     async def set_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
         return self._answer(f"suspend {suspend}")
+
+    async def set_active(self, workload: KueueWorkload, active: bool) -> Body:
+        return self._answer(f"active {active}")
+
+    async def set_boost(self, workload: KueueWorkload, boost: int) -> Body:
+        return self._answer(f"boost {boost}")
 
     async def log_end(self, namespace: str, pod: str) -> str:
         return str(self._answer(f"log {pod}")["log"])
@@ -265,10 +282,14 @@ async def test_a_job_that_is_held_is_known_to_be_held() -> None:
 class Inventory(Cluster):
     """Everything there is, by kind, in pages of one."""
 
-    def __init__(self, version: int, *bodies: Raw) -> None:
+    def __init__(self, version: int, *bodies: Raw, groups: frozenset[str] = frozenset()) -> None:
         self.version = version
+        self.groups = groups
         self.bodies = bodies
         self.asked: list[tuple[str, str, str]] = []
+
+    async def preferred_version(self, group: str) -> str | None:
+        return f"{group}/v1beta2" if group in self.groups else None
 
     async def pages(self, api_version: str, kind: str, namespace: str, selector: str = "") -> AsyncIterator[Page]:
         self.asked.append((kind, namespace, selector))
@@ -347,6 +368,29 @@ async def test_nodes_are_not_listed_where_the_chart_says_which_gpus_there_are() 
     assert "Node" not in {kind for kind, _, _ in inventory.asked}
 
 
+async def test_a_workload_whose_deletion_nobody_told_of_is_forgotten() -> None:
+    cache = scene(OWNER, kueues_word()).cache
+    inventory = Inventory(FAR_FUTURE, groups=frozenset({"kueue.x-k8s.io"}))
+    await relist(cache, inventory, kueue=KueueSettings(enabled=True)).once()
+    assert cache.workloads.all() == []
+
+
+async def test_a_workload_that_nobody_watches_is_found() -> None:
+    """Kueue may have been installed after the operator was started."""
+    cache = scene(OWNER).cache
+    inventory = Inventory(FAR_FUTURE, kueues_word(), groups=frozenset({"kueue.x-k8s.io"}))
+    await relist(cache, inventory, kueue=KueueSettings(enabled=True)).once()
+    assert len(cache.workloads.all()) == 1
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_workloads_are_not_listed_where_kueue_is_not(enabled: bool) -> None:
+    groups = frozenset[str]() if enabled else frozenset({"kueue.x-k8s.io"})
+    inventory = Inventory(FAR_FUTURE, groups=groups)
+    await relist(scene(OWNER).cache, inventory, kueue=KueueSettings(enabled=enabled)).once()
+    assert "Workload" not in {kind for kind, _, _ in inventory.asked}
+
+
 REPORT = gzip.compress(b"<!doctype html>")
 
 
@@ -390,3 +434,39 @@ async def test_a_report_is_asked_for_again_when_the_api_server_is_not_well() -> 
     with pytest.raises(ApiError):
         await doing.carry_out(keeping())
     assert not children(cache, comparison()).obstacles
+
+
+# Kueue
+
+
+def kueues_word(boost: str | None = None) -> Raw:
+    return workload_of(job_of(OWNER, Step.TRAIN), boost=boost)
+
+
+def known_workload(cache: Cache, told: Raw | None = None) -> KueueWorkload:
+    workload = workload_view(told or kueues_word())
+    assert workload is not None
+    cache.workloads.put(workload)
+    return workload
+
+
+async def test_what_kueue_is_told_is_known_at_once() -> None:
+    before, after = kueues_word(), kueues_word(boost="5")
+    doing, cluster, cache = applier(OWNER, after)
+    workload = known_workload(cache, before)
+    assert await doing.carry_out(BoostPriority(workload, 5))
+    assert [item.boost for item in cache.workloads.all()] == [5]
+    assert cluster.asked == ["boost 5"]
+
+
+@pytest.mark.parametrize("status", [404, 409, 422])
+async def test_a_workload_that_is_gone_or_another_one_is_forgotten(status: int) -> None:
+    doing, _, cache = applier(OWNER, ApiError(status, "not as it was"))
+    assert await doing.carry_out(ActivateWorkload(known_workload(cache), False))
+    assert cache.workloads.all() == []
+
+
+async def test_kueue_that_cannot_be_told_is_told_again_later() -> None:
+    doing, _, cache = applier(OWNER, ApiError(503, "later"))
+    with pytest.raises(ApiError, match="later"):
+        await doing.carry_out(ActivateWorkload(known_workload(cache), False))

@@ -13,12 +13,13 @@ import pytest_asyncio
 from aiohttp import web
 from kubernetes.aio import client
 
-from finetune_api.group import Kind
+from finetune_api.group import Kind, Step
 from finetune_api.report_parcel import LOG_LIMIT
 from finetune_operator import cluster as module
 from finetune_operator.cluster import LOG_BYTES, ApiError, Cluster, Page, path_of
+from finetune_operator.kueue_workloads import workload_view
 
-from .building import Raw, fine_tune_job
+from .building import Raw, fine_tune_job, job_of, workload_of
 
 PREFIX = "/apis/finetune.dev/v1alpha1/namespaces/research"
 
@@ -120,6 +121,33 @@ async def test_of_a_job_nothing_but_its_suspend_is_patched(server: Server, clust
     assert (request.method, request.path) == ("PATCH", "/apis/batch/v1/namespaces/research/jobs/job")
     assert request.content_type == "application/merge-patch+json"
     assert request.body == {"metadata": {"uid": "uid"}, "spec": {"suspend": True}}
+
+
+async def test_of_kueues_workload_nothing_but_what_is_meant_is_patched(server: Server, cluster: Cluster) -> None:
+    workload = workload_view(workload_of(job_of(fine_tune_job(), Step.TRAIN)))
+    assert workload is not None
+    for _ in range(2):
+        server.answer(200, {})
+    await cluster.set_active(workload, False)
+    await cluster.set_boost(workload, 15)
+    path = f"/apis/kueue.x-k8s.io/v1beta2/namespaces/research/workloads/{workload.name}"
+    assert {(request.method, request.path, request.content_type) for request in server.requests} == {
+        ("PATCH", path, "application/merge-patch+json")
+    }
+    assert [request.body for request in server.requests] == [
+        {"metadata": {"uid": workload.uid}, "spec": {"active": False}},
+        {"metadata": {"uid": workload.uid, "annotations": {"kueue.x-k8s.io/priority-boost": "15"}}},
+    ]
+
+
+async def test_a_group_that_is_not_served_has_no_version(server: Server, cluster: Cluster) -> None:
+    server.answer(404, {"message": "not found"})
+    assert await cluster.preferred_version("kueue.x-k8s.io") is None
+    server.answer(200, {"preferredVersion": {"groupVersion": "kueue.x-k8s.io/v1beta2", "version": "v1beta2"}})
+    assert await cluster.preferred_version("kueue.x-k8s.io") == "kueue.x-k8s.io/v1beta2"
+    server.answer(503, {"message": "later"})
+    with pytest.raises(ApiError, match="later"):
+        await cluster.preferred_version("kueue.x-k8s.io")
 
 
 async def test_what_is_deleted_must_have_the_uid_that_was_observed(server: Server, cluster: Cluster) -> None:

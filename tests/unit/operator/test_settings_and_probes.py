@@ -12,6 +12,7 @@ from finetune_api.planning import GpuClass
 from finetune_operator import __main__ as program
 from finetune_operator.probes import Probes
 from finetune_operator.settings import (
+    KueueSettings,
     ListedServer,
     Settings,
     SettingsError,
@@ -38,6 +39,9 @@ def test_everything_can_be_given() -> None:
             "FINETUNE_STEP_RESOURCES": '{"cpu": "500m", "memory": "1Gi"}',
             "FINETUNE_GPU_CLASSES": '[{"product": "Tesla-T4", "memoryMiB": 15360, "shared": true}]',
             "FINETUNE_TRACKING_SERVERS": "https://wandb.example.com:8443,mlflow.example.com",
+            "FINETUNE_KUEUE_ENABLED": "true",
+            "FINETUNE_KUEUE_CPU_STEPS": "false",
+            "FINETUNE_KUEUE_PRIORITY_BOOST": "true",
             "FINETUNE_PROGRESS_INTERVAL_SECONDS": "7.5",
             "FINETUNE_RESYNC_SECONDS": "10",
             "FINETUNE_RELIST_SECONDS": "60",
@@ -57,6 +61,7 @@ def test_everything_can_be_given() -> None:
             ListedServer("wandb.example.com", "https", 8443),
             ListedServer("mlflow.example.com"),
         ),
+        kueue=KueueSettings(enabled=True, priority_boost=True),
         progress_interval_seconds=7.5,
         resync_seconds=10,
         relist_seconds=60,
@@ -77,6 +82,7 @@ def test_everything_can_be_given() -> None:
         ("FINETUNE_RELIST_SECONDS", "nan", "must be above 0"),
         ("FINETUNE_PROGRESS_INTERVAL_SECONDS", "inf", "must be above 0"),
         ("FINETUNE_PROBE_PORT", "http", "must be a number"),
+        ("FINETUNE_KUEUE_ENABLED", "yes", "must be true or false, not 'yes'"),
         ("FINETUNE_STEP_RESOURCES", "1 CPU", "must be JSON such as"),
         ("FINETUNE_STEP_RESOURCES", '{"gpu": "1"}', "must be JSON such as"),
         ("FINETUNE_STEP_RESOURCES", "[]", "must be JSON such as"),

@@ -54,3 +54,11 @@ def test_a_new_stage_starts_its_own_progress() -> None:
     reporter.stage("validating")
     assert reporter.progress(1, 2)
     assert "etaSeconds" not in said(stream)[-1]
+
+
+def test_progress_tells_the_age_of_the_last_checkpoint_where_there_is_one() -> None:
+    stream = StringIO()
+    reporter = Reporter(stream, interval=0)
+    reporter.progress(1, 10)
+    reporter.progress(2, 10, checkpoint_age_seconds=61.26)
+    assert [event.get("checkpointAgeSeconds") for event in said(stream)] == [None, 61.3]

@@ -31,12 +31,14 @@ class ReportProgress(TrainerCallback):  # type: ignore[misc]
         self._tokens_before = 0
         self._seconds_done = 0.0
         self._tokens_done = 0
+        self._saved = 0.0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._began = self._clock() - self._seconds_done
         self._tokens_before = int(state.num_input_tokens_seen) - self._tokens_done
+        self._saved = self._clock()  # it begins at a checkpoint
         self._ledger.training_begins()
         self._reporter.progress(state.global_step, state.max_steps)
 
@@ -52,9 +54,13 @@ class ReportProgress(TrainerCallback):  # type: ignore[misc]
             state.max_steps,
             loss=entry.loss,
             tokens_per_second=self._tokens_done / self._seconds_done if self._seconds_done else None,
+            checkpoint_age_seconds=self._clock() - self._saved,
         )
         if reported:
             self._ledger.write()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._saved = self._clock()
 
 
 class SkipNonFiniteSteps(TrainerCallback):  # type: ignore[misc]

@@ -122,6 +122,14 @@ class ApiServer:
         self.writes.append(Write("suspend", Kind.FINE_TUNE_JOB.value, name))
         return self.edit(Kind.FINE_TUNE_JOB.value, name, suspend=suspend)
 
+    def change_workload(self, name: str, uid: str, spec: Raw, annotations: dict[str, str]) -> Raw:
+        body = self.read("Workload", name)
+        self._demand_uid(body, uid)
+        body["spec"] |= spec
+        body["metadata"].setdefault("annotations", {}).update(annotations)
+        self.writes.append(Write("change", "Workload", name))
+        return self._changed(body)
+
     def delete(self, kind: str, name: str, uid: str | None = None) -> None:
         body = self.read(kind, name)
         if uid is not None and body["metadata"]["uid"] != uid:

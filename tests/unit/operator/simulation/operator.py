@@ -11,6 +11,7 @@ from finetune_api.group import Kind
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Body, Cluster, Page
 from finetune_operator.intake import Intake
+from finetune_operator.kueue_workloads import BOOST_ANNOTATION, KueueWorkload
 from finetune_operator.reconcile import Reconciler
 from finetune_operator.relist import Relist
 from finetune_operator.settings import Settings
@@ -92,6 +93,17 @@ class SimulatedCluster(Cluster):
     async def set_replicate_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
         return await self._write(lambda: self._server.set_replicate_suspended(name, uid, suspend))
 
+    async def preferred_version(self, group: str) -> str | None:
+        return await self._ask(lambda: "kueue.x-k8s.io/v1beta2" if self._server.all("Workload") else None)
+
+    async def set_active(self, workload: KueueWorkload, active: bool) -> Body:
+        name, uid = workload.name, workload.uid
+        return await self._write(lambda: self._server.change_workload(name, uid, {"active": active}, {}))
+
+    async def set_boost(self, workload: KueueWorkload, boost: int) -> Body:
+        name, uid, annotations = workload.name, workload.uid, {BOOST_ANNOTATION: str(boost)}
+        return await self._write(lambda: self._server.change_workload(name, uid, {}, annotations))
+
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
         try:
             await self._write(lambda: self._server.delete(kind, name, uid))
@@ -128,6 +140,8 @@ class SimulatedOperator:
             self._intake.job(body, quietly=True)
         for body in self._server.all("Pod"):
             self._intake.pod(body, quietly=True)
+        for body in self._server.all("Workload"):
+            self._intake.workload(body, quietly=True)
         for key in self.cache.all_keys():
             self.queue.add(key)
         reconciler = Reconciler(self.cache, self.cluster, self.queue, self._settings, virtual_time.now)
@@ -167,6 +181,8 @@ class SimulatedOperator:
                 (self._intake.job_gone if gone else self._intake.job)(body)
             case "Pod":
                 (self._intake.pod_gone if gone else self._intake.pod)(body)
+            case "Workload":
+                (self._intake.workload_gone if gone else self._intake.workload)(body)
             case "Event":
                 self._intake.trouble(body)
             case kind if gone:

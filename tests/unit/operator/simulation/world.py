@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from finetune_api.group import Kind, Label
+from finetune_operator.settings import Settings
 
 from ..building import SETTINGS, Raw
 from . import virtual_time
@@ -23,7 +24,7 @@ QUIET_SECONDS = 150.0
 """How long nothing must change for a story to be over: longer than any pause of the operator's."""
 LONGEST_STORY_SECONDS = 4 * 3600.0
 
-Settings = replace(SETTINGS, workers=3, resync_seconds=30.0, relist_seconds=60.0)
+DEFAULTS = replace(SETTINGS, workers=3, resync_seconds=30.0, relist_seconds=60.0)
 
 
 @dataclass
@@ -32,6 +33,7 @@ class World:
 
     random: Random
     weather: Weather = CALM
+    settings: Settings = DEFAULTS
     server: ApiServer = field(default_factory=ApiServer)
     trainer: Trainer = field(default_factory=Trainer)
     operators: list[SimulatedOperator] = field(default_factory=list)
@@ -45,7 +47,7 @@ class World:
         self.machinery = Machinery(self.server, self.trainer, self.random)
 
     def start_operator(self) -> SimulatedOperator:
-        operator = SimulatedOperator(self.server, Settings, self.random, self.weather, self._watch_writes)
+        operator = SimulatedOperator(self.server, self.settings, self.random, self.weather, self._watch_writes)
         self.operators.append(operator)
         operator.start()
         return operator
