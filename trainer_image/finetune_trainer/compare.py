@@ -24,7 +24,7 @@ from finetune_trainer.report.training_folder import read_training
 from finetune_trainer.report.write import REPORT_FILE, SHORT_FILE, write_report
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.statistics import ranking
-from finetune_trainer.statistics.comparison import compare_scores
+from finetune_trainer.statistics.comparison import among_candidates, compare_scores
 from finetune_trainer.statistics.gates import GatePolicy
 from finetune_trainer.statistics.pairing import PairingError
 from finetune_trainer.statistics.recipe import judge_recipe
@@ -99,7 +99,8 @@ def _judge(
         all_answers = {each.name: each.predictions for each in (candidate, *rivals)}
         standings = ranking.stand(suite.suite, baseline.predictions, all_answers)
         recipe = judge_recipe(suite.suite, baseline.predictions, all_answers) if order.replicates else None
-        return replace(result, standing=standings[candidate.name], ranking=ranking.in_order(standings), recipe=recipe)
+        among = among_candidates(result, candidate.name, standings, suite.suite.margin)
+        return replace(among, recipe=recipe)
     except PairingError as error:
         raise UserError(Reason.CONTENT_CHANGED, f"the two evaluations cannot be paired: {error}") from error
 

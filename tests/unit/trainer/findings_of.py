@@ -17,7 +17,7 @@ from finetune_trainer.evaluation.record import EvaluationRecord
 from finetune_trainer.report.findings import Findings
 from finetune_trainer.scoring.predictions import ScoredPrediction, likelihood_record, scored_prediction
 from finetune_trainer.statistics import ranking
-from finetune_trainer.statistics.comparison import compare_scores
+from finetune_trainer.statistics.comparison import among_candidates, compare_scores
 from finetune_trainer.statistics.gates import GatePolicy
 from finetune_trainer.statistics.recipe import judge_recipe
 from finetune_trainer.suites.model import Example, LoadedSuite, Message, Suite
@@ -65,12 +65,9 @@ def findings_among(
     after = {name: evaluation_of(suite, name, answer, adapter="sha256:ad") for name, answer in candidates.items()}
     answers = {name: each.predictions for name, each in after.items()}
     standings = ranking.stand(suite.suite, before.predictions, answers)
-    result = replace(
-        compare_scores(before.predictions, answers[about], suite.suite),
-        standing=standings[about],
-        ranking=ranking.in_order(standings),
-        recipe=judge_recipe(suite.suite, before.predictions, answers) if replicates else None,
-    )
+    alone = compare_scores(before.predictions, answers[about], suite.suite)
+    recipe = judge_recipe(suite.suite, before.predictions, answers) if replicates else None
+    result = replace(among_candidates(alone, about, standings, suite.suite.margin), recipe=recipe)
     return Findings("several-vs-base", suite, before, after[about], result, cost=None)
 
 

@@ -1,4 +1,4 @@
-"""`finetune compare`: a verdict from two files of predictions, without a cluster and without a model."""
+"""`finetune compare`: a verdict from files of predictions, without a cluster and without a model."""
 
 from __future__ import annotations
 
@@ -299,11 +299,9 @@ def test_an_output_that_cannot_be_written_is_a_clear_error(desk: Desk, place: st
     assert sorted(os.listdir(desk.folder)) == before
 
 
-def test_a_missing_file_and_a_second_candidate_are_clear_errors(desk: Desk) -> None:
+def test_a_missing_file_is_a_clear_error(desk: Desk) -> None:
     assert main(["--baseline", "absent.jsonl", "--candidate", str(desk.path("tuned"))]) == 2
     assert "absent.jsonl: cannot be read: No such file" in desk.capsys.readouterr().err
-    code, _, error = desk.run("--candidate", str(desk.path("base")))
-    assert code == 2 and "one candidate at a time" in error
 
 
 def test_the_output_replaces_what_was_there_and_leaves_nothing_beside(desk: Desk) -> None:

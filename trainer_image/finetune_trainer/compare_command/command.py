@@ -1,4 +1,4 @@
-"""`finetune compare`: reads two files of predictions, judges, and writes the answer in one of four forms."""
+"""`finetune compare`: reads files of predictions, judges, and writes the answer in one of four forms."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from finetune_api.exit_codes import ExitCode
-from finetune_trainer.compare_command import suite as suites
 from finetune_trainer.compare_command.errors import InputError
-from finetune_trainer.compare_command.matching import Matched, check_alike, match
-from finetune_trainer.compare_command.reading import read_rows
-from finetune_trainer.compare_command.table import as_table
+from finetune_trainer.compare_command.judging import MOST_CANDIDATES, compare
+from finetune_trainer.compare_command.table import as_tables
 from finetune_trainer.report.findings import Findings
 from finetune_trainer.report.page import render
-from finetune_trainer.report.write import as_json, as_markdown
-from finetune_trainer.statistics.comparison import compare_scores
-from finetune_trainer.statistics.pairing import PairingError
+from finetune_trainer.report.write import all_as_json, as_markdown
 from finetune_trainer.timestamps import utc_now
 
 
@@ -48,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 2 where a file or an option is wrong; whatever the verdict is, 0."""
     options = Options(**vars(_parser().parse_args(arguments)))
     try:
-        text = _in_form(compare(options), options.form)
+        text = _in_form(compare(options.baseline, options.candidate, options.suite), options.form)
         if options.output is None:
             sys.stdout.write(text)
         else:
@@ -59,37 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return ExitCode.DONE
 
 
-def compare(options: Options) -> Findings:
-    """InputError names file and line, or the option."""
-    if len(options.candidate) > 1:
-        raise InputError("--candidate: given more than once; compare one candidate at a time")
-    matched = _read(options.baseline, options.candidate[0], options.suite)
-    try:
-        result = compare_scores(matched.baseline.predictions, matched.candidate.predictions, matched.suite.suite)
-    except PairingError as error:
-        raise InputError(str(error)) from error
-    name = f"{matched.candidate.name} against {options.baseline.stem}"
-    return Findings(name, matched.suite, matched.baseline, matched.candidate, result, cost=None)
-
-
-def _read(baseline: Path, candidate: Path, suite: Path | None) -> Matched:
-    wanted = None if suite is None else suites.read_suite(suite)
-    examples = {} if suite is None or wanted is None else suites.read_examples(suite, wanted)
-    base, tuned = read_rows(baseline), read_rows(candidate)
-    check_alike(base, tuned)
-    return match(wanted or suites.suite_of(tuple(base.rows.values())), examples, base, tuned)
-
-
-def _in_form(findings: Findings, form: Form) -> str:
+def _in_form(found: Sequence[Findings], form: Form) -> str:
+    """A page and a text for a pull request are about the first place, and show the others beside it."""
     match form:
         case Form.TABLE:
-            return as_table(findings)
+            return as_tables(found)
         case Form.JSON:
-            return as_json(findings, utc_now())
+            return all_as_json(found, utc_now())
         case Form.HTML:
-            return render(findings, utc_now())
+            return render(found[0], utc_now())
         case Form.MARKDOWN:
-            return as_markdown(findings)
+            return as_markdown(found[0])
 
 
 def _write_whole(path: Path, text: str) -> None:
@@ -112,7 +88,7 @@ def _write_whole(path: Path, text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="finetune compare",
-        description="Says whether a candidate is better than its baseline, from both models' scores on the same "
+        description="Says whether candidates are better than their baseline, from the models' scores on the same "
         "examples: no cluster, no model. A line of a file is a JSON object with id, task, group (examples that are "
         "alike, such as those about one company) and score (0 to 1); prediction, reference, question, pattern and "
         "parsed are optional.",
@@ -127,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         action="append",
         metavar="FILE",
-        help="predictions of the model that claims to be better, of the same examples",
+        help="predictions of the model that claims to be better, of the same examples; given several times (at most "
+        f"{MOST_CANDIDATES}), the candidates are ranked and compared with each other, html and markdown are about the "
+        "best of them",
     )
     add(
         "--suite",

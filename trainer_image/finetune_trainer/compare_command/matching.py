@@ -1,9 +1,10 @@
-"""Two files of predictions as two models' answers to the same questions."""
+"""Files of predictions as models' answers to the same questions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from finetune_trainer.compare_command.errors import InputError
 from finetune_trainer.compare_command.reading import PlacedRow, Row, RowFile
@@ -14,11 +15,11 @@ from finetune_trainer.suites import model
 
 @dataclass(frozen=True)
 class Matched:
-    """Both sides, and the questions as far as suite and files tell them."""
+    """All sides, and the questions as far as suite and files tell them."""
 
     suite: model.LoadedSuite
     baseline: PredictionFile
-    candidate: PredictionFile
+    candidates: tuple[PredictionFile, ...]
 
 
 def check_alike(baseline: RowFile, candidate: RowFile) -> None:
@@ -29,19 +30,31 @@ def check_alike(baseline: RowFile, candidate: RowFile) -> None:
         _check_same(one, candidate.rows[key])
 
 
-def match(suite: model.Suite, examples: Mapping[str, model.Example], baseline: RowFile, candidate: RowFile) -> Matched:
+def match(
+    suite: model.Suite, examples: Mapping[str, model.Example], baseline: RowFile, candidates: Sequence[RowFile]
+) -> Matched:
     """Files that are alike, as sides of a comparison. InputError where they are not the suite's."""
     tasks = {name: task for task in suite.tasks for name in (task.title, task.name)}
     by_task: dict[str, list[model.Example]] = {task.name: [] for task in suite.tasks}
     for key, each in baseline.rows.items():
         task = _task_of(each, tasks, suite)
         _check_known(each, task, examples)
-        by_task[task.name].append(examples.get(key) or _example(task, each.row, candidate.rows[key].row))
+        by_task[task.name].append(
+            examples.get(key) or _example(task, each.row, [other.rows[key].row for other in candidates])
+        )
     used = _used(suite, by_task, baseline)
     ordered = {task.name: tuple(sorted(by_task[task.name], key=lambda one: one.id)) for task in used.tasks}
     return Matched(
-        model.LoadedSuite(used, ordered), _side("base", baseline, tasks), _side(candidate.path.stem, candidate, tasks)
+        model.LoadedSuite(used, ordered),
+        _side("base", baseline, tasks),
+        tuple(_side(name, file, tasks) for name, file in zip(_names(candidates), candidates, strict=True)),
     )
+
+
+def _names(candidates: Sequence[RowFile]) -> list[str]:
+    """What tells the files apart: their names without folders where that is enough."""
+    stems = [each.path.stem for each in candidates]
+    return stems if len(set(stems)) == len(stems) else [str(each.path) for each in candidates]
 
 
 def _check_has_all(file: RowFile, other: RowFile) -> None:
@@ -95,27 +108,28 @@ def _used(suite: model.Suite, by_task: Mapping[str, list[model.Example]], file: 
     return suite.model_copy(update={"tasks": tuple(task for task in suite.tasks if by_task[task.name])})
 
 
-def _example(task: model.Task, row: Row, other: Row) -> model.Example:
-    """Not validated: a file of predictions may leave out what a suite must have."""
+def _example(task: model.Task, row: Row, others: Sequence[Row]) -> model.Example:
+    """Not validated: a file of predictions may leave out what a suite must have. What one leaves out another may
+    tell."""
     return model.Example.model_construct(
         id=row.id,
         task=task.name,
         group=row.group,
         pattern=row.pattern,
         messages=None,
-        prompt=row.question or other.question or "",
-        reference=row.reference or other.reference,
+        prompt=next((each.question for each in (row, *others) if each.question), ""),
+        reference=next((each.reference for each in (row, *others) if each.reference), None),
         text=None,
     )
 
 
 def _side(name: str, file: RowFile, tasks: Mapping[str, model.Task]) -> PredictionFile:
-    answers = tuple(_prediction(name, each.row, tasks[each.row.task].name) for each in file.rows.values())
+    answers = tuple(_prediction(file.path, each.row, tasks[each.row.task].name) for each in file.rows.values())
     untold = frozenset(key for key, each in file.rows.items() if each.row.prediction is None)
     return PredictionFile(name, answers, str(file.path), file.digest, untold)
 
 
-def _prediction(side: str, row: Row, task: str) -> ScoredPrediction:
+def _prediction(file: Path, row: Row, task: str) -> ScoredPrediction:
     if row.is_text:
         return ScoredPrediction(
             id=row.id,
@@ -131,7 +145,7 @@ def _prediction(side: str, row: Row, task: str) -> ScoredPrediction:
         group=row.group,
         pattern=row.pattern,
         # Of answers that are not told, no two may count as the same.
-        prediction=f"(not in the file of {side})" if row.prediction is None else row.prediction,
+        prediction=f"(not told in {file})" if row.prediction is None else row.prediction,
         score=row.score,
         parsed=row.parsed is not False,
     )

@@ -15,7 +15,8 @@ RANKING_HEADINGS = ("candidate", "place", "overall", "delta", "simultaneous 95% 
 VERSUS_HEADINGS = ("other candidate", "delta", "simultaneous 95% interval", "in a word")
 RANKING_NOTE = (
     "Overall score less the baseline's. The intervals hold for all candidates at once (max-t, from the same flips for "
-    "all), and p is adjusted for their number (Holm): the best of several equal ones looks better than it is."
+    "all), and p is adjusted for their number (Holm), since the best of several equal ones looks better than it is. "
+    "The overall verdict needs that p to be below 0.05, too."
 )
 VERSUS_NOTE = "This candidate's overall score less the other's, with intervals that hold for all pairs at once."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,15 @@ def write_report(findings: Findings, folder: Path) -> None:
 def as_json(findings: Findings, written: str) -> str:
     """The figures behind the page."""
     return json.dumps(_document(findings, written), indent=2, ensure_ascii=False) + "\n"
+
+
+def all_as_json(found: Sequence[Findings], written: str) -> str:
+    """Those of each of several candidates, the first place first; of one alone, just its own."""
+    if len(found) == 1:
+        return as_json(found[0], written)
+    documents = [_document(each, written) for each in found]
+    whole = {"ranking": documents[0]["ranking"], "candidates": documents}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
 def as_markdown(findings: Findings) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from finetune_api.verdicts import Verdict
 from finetune_trainer.scoring.predictions import ScoredPrediction
-from finetune_trainer.statistics import gates, inference, pairing, parse_split, perplexity, verdict
+from finetune_trainer.statistics import gates, inference, pairing, parse_split, perplexity, ranking, verdict
 from finetune_trainer.statistics.gates import GatePolicy
 from finetune_trainer.statistics.holm import holm
 from finetune_trainer.statistics.inference import Inference
 from finetune_trainer.statistics.mcnemar import mcnemar_p
 from finetune_trainer.statistics.overall import OverallSample, overall_sample
 from finetune_trainer.statistics.pairing import PairedTask
+from finetune_trainer.statistics.ranking import Standing
 from finetune_trainer.statistics.results import ComparisonResult, TaskResult
 from finetune_trainer.suites import model
 
@@ -35,6 +37,19 @@ def compare_scores(
     guardrails = tuple(perplexity.compare_texts(pair) for pair in texts)
     passed = () if policy is None else gates.judge_gates(suite, policy, sample, overall, (*tasks, *guardrails))
     return ComparisonResult(suite.name, suite.version, tasks, overall, guardrails, gates=tuple(passed))
+
+
+def among_candidates(
+    result: ComparisonResult, name: str, standings: Mapping[str, Standing], margin: float
+) -> ComparisonResult:
+    """The same where the candidate of that name is one of several: its overall test is one of theirs, so that p is
+    adjusted for their number. Else the best of eight that are no better than the base would often be called better."""
+    p_holm = standings[name].rank.p_holm
+    finding = _find_overall(result.overall.changed_answers, result.overall.inference, result.tasks, margin, p_holm)
+    overall = replace(
+        result.overall, p_holm=p_holm, verdict=finding.verdict, reason=finding.reason, message=finding.message
+    )
+    return replace(result, overall=overall, standing=standings[name], ranking=ranking.in_order(standings))
 
 
 def _judge_tasks(pairs: Sequence[PairedTask], margin: float) -> tuple[TaskResult, ...]:
@@ -69,8 +84,7 @@ def _judge_overall(sample: OverallSample, tasks: Sequence[TaskResult], margin: f
     """The one primary test, outside Holm's family."""
     found = inference.infer(sample.sample, SCORE_BOUNDS)
     changed_answers = sum(task.changed_answers for task in tasks)
-    regressed = tuple(task.title for task in tasks if task.verdict is Verdict.REGRESSED)
-    finding = verdict.judge(verdict.Evidence(changed_answers == 0, found, margin, regressed_tasks=regressed))
+    finding = _find_overall(changed_answers, found, tasks, margin)
     whole = sample.sample
     return TaskResult(
         name=model.OVERALL,
@@ -89,3 +103,10 @@ def _judge_overall(sample: OverallSample, tasks: Sequence[TaskResult], margin: f
         changed_answers=changed_answers,
         mcnemar_p=None,
     )
+
+
+def _find_overall(
+    changed_answers: int, found: Inference, tasks: Sequence[TaskResult], margin: float, p_holm: float | None = None
+) -> verdict.Finding:
+    regressed = tuple(task.title for task in tasks if task.verdict is Verdict.REGRESSED)
+    return verdict.judge(verdict.Evidence(changed_answers == 0, found, margin, p_holm, regressed))

@@ -52,8 +52,7 @@ def judge_recipe(suite: model.Suite, base: Answers, replicates: Mapping[str, Ans
     samples = [overall_sample(each).sample for each in pairs]
     over_examples = inference.infer(_mean(samples), _SCORE_BOUNDS)
     deltas = [float(np.average(each.differences, weights=each.weights)) for each in samples]
-    low, high = seed_interval(deltas)
-    low, high = max(min(low, over_examples.low), -1.0), min(max(high, over_examples.high), 1.0)
+    low, high = outer_ends(deltas, over_examples.low, over_examples.high)
     regressed = _regressed_tasks(pairs, suite.margin)
     finding = _judge(replace(over_examples, low=low, high=high), len(samples), suite.margin, regressed)
     return RecipeResult(
@@ -66,6 +65,12 @@ def judge_recipe(suite: model.Suite, base: Answers, replicates: Mapping[str, Ans
         reason=finding.reason,
         message=finding.message,
     )
+
+
+def outer_ends(deltas: Sequence[float], low: float, high: float) -> tuple[float, float]:
+    """Of the interval over the seeds and of the one over the examples, which is given."""
+    over_seeds = seed_interval(deltas)
+    return max(min(over_seeds[0], low), _SCORE_BOUNDS[0]), min(max(over_seeds[1], high), _SCORE_BOUNDS[1])
 
 
 def seed_interval(deltas: Sequence[float]) -> tuple[float, float]:

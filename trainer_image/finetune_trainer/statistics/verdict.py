@@ -99,7 +99,9 @@ def interval_is_within_the_margin(evidence: Evidence) -> Finding | None:
 def significance_is_lost_among_the_tests(evidence: Evidence) -> Finding | None:
     if evidence.inference.low <= 0 <= evidence.inference.high:
         return None
-    message = f"the interval {evidence.interval} leaves zero out, but with all tasks tested p is {evidence.p_holm:.3f}"
+    message = (
+        f"the interval {evidence.interval} leaves zero out, but with all that was tested p is {evidence.p_holm:.3f}"
+    )
     return Finding(Verdict.INCONCLUSIVE, VerdictReason.NOT_SIGNIFICANT_AFTER_HOLM, message)
 
 
