@@ -337,9 +337,10 @@ class Recipe(ApiModel):
     delta: ReportedDecimal
     """Mean over the seeds of the overall difference from the baseline."""
     lower: ReportedDecimal
-    """Lower end of the 95% interval: the lower one of the interval over examples and the one over seeds (Student t)."""
+    """Lower end of the 95% interval over examples (groups' signs flipped) and seeds (Student t): each end is as far
+    from delta as the root of the sum of the squares of both."""
     upper: ReportedDecimal
-    """Upper end, likewise the higher one."""
+    """Upper end."""
     spread: ReportedDecimal
     """Standard deviation of the difference between seeds."""
     verdict: Verdict

@@ -10,6 +10,7 @@ import pytest
 from finetune_trainer.statistics import power
 from finetune_trainer.statistics.sign_flip import FloatArray
 from known_truth import MARGIN, Cell, Dependence, Rates, draw, group_sums, simulate
+from recipe_truth import RecipeCell, simulate_recipe
 
 TRIALS = 1_500
 SPREAD = 0.006
@@ -24,6 +25,11 @@ DIFFERENT = [
     Cell(0.0, 40, skewed=False, churn=0.02, difference=MARGIN),
     Cell(0.3, 20, skewed=False, churn=0.2, difference=MARGIN, dependence=Dependence.WHOLE),
     Cell(0.3, 80, skewed=True, churn=0.02, difference=MARGIN),
+]
+RECIPES = [
+    RecipeCell(Cell(0.3, 20, skewed=False, churn=0.02, difference=0.0), seeds=8, spread=0.015),
+    RecipeCell(Cell(0.3, 80, skewed=True, churn=0.2, difference=0.0), seeds=8, spread=0.03),
+    RecipeCell(Cell(0.3, 80, skewed=False, churn=0.02, difference=0.0), seeds=5, spread=0.03),
 ]
 TWENTY_GROUPS = Cell(0.3, 20, skewed=False, churn=0.2, difference=0.0, dependence=Dependence.WHOLE)
 
@@ -42,6 +48,21 @@ def test_a_difference_of_the_margin_is_rarely_called_none(cell: Cell) -> None:
     assert found.no_difference <= 0.032 + SPREAD
     assert found.regressed <= 0.032
     assert found.coverage is not None and found.coverage >= 0.925
+
+
+@pytest.mark.parametrize("point", RECIPES, ids=str)
+def test_a_recipe_that_is_no_better_is_rarely_told_apart_although_its_seeds_differ(point: RecipeCell) -> None:
+    """In these the doubt about the examples and the one about the seeds are about alike."""
+    found = simulate_recipe(point, TRIALS, seed=6)
+    assert max(found.improved, found.regressed) <= 0.032
+    assert found.improved + found.regressed <= 0.060
+    assert found.coverage is not None and found.coverage >= 0.945
+
+
+def test_a_recipe_that_is_better_by_the_margin_is_found_where_its_seeds_agree() -> None:
+    point = RecipeCell(Cell(0.3, 80, skewed=False, churn=0.02, difference=MARGIN), seeds=5, spread=0.0)
+    found = simulate_recipe(point, TRIALS, seed=7)
+    assert found.improved >= 0.95 and found.no_difference <= 0.032
 
 
 def test_the_printed_effect_is_found_in_four_cases_of_five() -> None:
