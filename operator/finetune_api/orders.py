@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
 
-from finetune_api.comparison import Cost, Costs, Gate
+from finetune_api.comparison import Cost, Gate
 from finetune_api.evaluation import MOST_SHOTS, Decoding
 from finetune_api.fields import WireModel
 from finetune_api.finetunejob import Export, Lora, Training
@@ -200,7 +200,6 @@ class CompareOrder(OrderBase):
     """Whether all candidates are trainings of one recipe that differ in their seed alone."""
     gate: Gate | None = None
     cost: Cost | None = None
-    costs: Costs | None = None
     earlier_looks: Annotated[int, Field(ge=0)] | None = None
     """Other Comparisons of the namespace that have succeeded on this very suite; None where that is not known."""
 

@@ -175,6 +175,17 @@ def test_a_suite_that_does_not_fit_is_refused(desk: Desk, changes: dict[str, Any
     assert code == 2 and complaint in error
 
 
+@pytest.mark.parametrize("field", ["tasks", "name", "unknown"])
+def test_a_suite_of_names_that_stand_for_ever_more_is_refused_at_once(desk: Desk, field: str) -> None:
+    """Written out it would hold 10^12 words."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{depth}: &a{depth} [{', '.join([f'*a{depth - 1}'] * 10)}]" for depth in range(1, 12)]
+    path = desk.folder / "suite.yaml"
+    path.write_text("\n".join([*lines, f"{field}: *a11"]) + "\n")
+    code, printed, error = desk.run("--suite", str(path))
+    assert (code, printed) == (2, "") and "suite.yaml" in error and len(error) < 1000
+
+
 def test_predictions_must_be_of_the_suites_examples_where_those_are_there(desk: Desk) -> None:
     for task, file in (("eps", "eps.jsonl"), ("sentiment", "mood.jsonl")):
         example = {"id": f"{task}-other", "task": task, "group": "c", "prompt": "What?", "reference": "1.5"}

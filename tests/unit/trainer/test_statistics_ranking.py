@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from findings_of import evaluation_of, right_for, small_suite
 
+from finetune_api.verdicts import Verdict
 from finetune_trainer.scoring.predictions import ScoredPrediction
 from finetune_trainer.statistics import inference, joint, ranking
+from finetune_trainer.statistics.comparison import among_candidates, compare_scores
 from finetune_trainer.statistics.inference import Sample
 from finetune_trainer.statistics.pairing import PairingError
 from known_truth import Cell, draw
@@ -82,3 +86,26 @@ def test_simultaneous_intervals_err_together_in_five_percent() -> None:
         alone_errors += any(each.p < 0.05 for each in found)
     assert joint_errors / 300 <= 0.075
     assert alone_errors / 300 > 0.09
+
+
+def test_the_best_of_eight_that_are_no_better_is_hardly_ever_improved() -> None:
+    """By its own interval alone it would be in one of seven cases."""
+    alone = among = 0
+    for start in range(0, 540, 9):
+        base, *others = (drawn(seed) for seed in range(start, start + 9))
+        candidates = {f"seed-{number}": answers for number, answers in enumerate(others)}
+        results = {name: compare_scores(base, answers, SUITE.suite) for name, answers in candidates.items()}
+        standings = ranking.stand(SUITE.suite, base, candidates)
+        alone += any(each.verdict is Verdict.IMPROVED for each in results.values())
+        among += any(
+            among_candidates(each, name, standings, SUITE.suite.margin).verdict is Verdict.IMPROVED
+            for name, each in results.items()
+        )
+    assert among <= 3 < alone
+
+
+def drawn(seed: int) -> tuple[ScoredPrediction, ...]:
+    """Of a model that is right in half of the cases."""
+    dice = random.Random(seed)
+    right = [dice.random() < 0.5 for _ in range(120)]
+    return tuple(evaluation_of(SUITE, f"seed-{seed}", lambda number: "1.5" if right[number] else "7").predictions)

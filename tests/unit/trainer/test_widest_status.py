@@ -91,7 +91,12 @@ def the_widest(*titles: str, name_length: int = 253, note: str = "not measured: 
             for _ in range(7)
         ),
         cost=Cost(
-            training_hours="12.3456", energy_note=note, evaluation_hours="1.2345", money="9.99", currency="E" * 16
+            training_hours="12.3456",
+            energy_note=note,
+            failed_attempts_energy_kwh="12.3456",
+            evaluation_hours="1.2345",
+            money="1234567.89",
+            currency="E" * 16,
         ),
     )
 
