@@ -1,8 +1,8 @@
 """Greedy answers in batches: what `model.generate` gives, token for token, with less computing.
 
 Two things are not computed again: the instruction that all questions of a task begin with, which goes through the model
-once, and rows whose answer has ended, which leave the batch. On SmolLM2-135M and questions of the finance suite that
-takes half of the time of `model.generate`.
+once, and rows whose answer has ended, which leave the batch. And what is remembered of earlier tokens is not moved for
+each new one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import DynamicCache
 
+from finetune_trainer.evaluation.attention_cache import growing_cache
 from finetune_trainer.evaluation.soundness import check_no_nan
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import DynamicCache, PreTrainedModel
 
 Tokens = tuple[int, ...]
 
@@ -53,7 +53,7 @@ class Generator:
         """
         if getattr(self._model.config, "sliding_window", None):
             tokens = ()
-        cache = DynamicCache(config=self._model.config)
+        cache = growing_cache(self._model.config)
         if tokens:
             _next_tokens(self._model, torch.tensor([tokens]), torch.ones(1, len(tokens), dtype=torch.long), cache)
         return Prefix(tokens, cache)
