@@ -25,6 +25,7 @@ from finetune_operator.plan.actions import (
     DeleteReplicate,
     EmitEvent,
     KeepReport,
+    MakeSureItIsGone,
     Manifest,
     ShareEvaluation,
     SuspendJob,
@@ -67,16 +68,12 @@ class Applier:
 
     async def carry_out(self, action: Action) -> bool:
         """Whether it told the cache of something that the next plan should see."""
-        namespace = self.resource.key.namespace
         match action:
             case CreateChild(manifest, needs):
                 await self._create_after(needs, manifest)
                 return True
-            case SuspendJob(name, uid, suspend):
-                self._remember(await self.cluster.set_suspended(namespace, name, uid, suspend))
-                return True
-            case SuspendReplicate(name, uid, suspend):
-                self._remember(await self.cluster.set_replicate_suspended(namespace, name, uid, suspend))
+            case SuspendJob() | SuspendReplicate():
+                await self._suspend(action)
                 return True
             case ActivateWorkload() | BoostPriority():
                 await self._tell_kueue(action)
@@ -85,6 +82,8 @@ class Applier:
                 await self._delete(action)
             case ShareEvaluation(name, uid, owners):
                 await self._share(name, uid, owners)
+            case MakeSureItIsGone():
+                await self._make_sure_it_is_gone(action)
             case KeepReport():
                 await self._keep_report(action)
             case EmitEvent():
@@ -93,9 +92,15 @@ class Applier:
                 await self._write_status(status.to_manifest())
         return False
 
+    async def _suspend(self, action: SuspendJob | SuspendReplicate) -> None:
+        job = isinstance(action, SuspendJob)
+        change = self.cluster.set_suspended if job else self.cluster.set_replicate_suspended
+        self._remember(await change(self.resource.key.namespace, action.name, action.uid, action.suspend))
+
     async def _delete(self, action: DeleteJob | DeleteEvaluation | DeleteReplicate) -> None:
         api_version, kind = _DELETED[type(action)]
-        await self.cluster.delete(api_version, kind, self.resource.key.namespace, action.name, action.uid)
+        version = action.resource_version if isinstance(action, DeleteJob) else None
+        await self.cluster.delete(api_version, kind, self.resource.key.namespace, action.name, action.uid, version)
 
     def _remember(self, body: Mapping[str, Any]) -> None:
         """What a write of ours answered is known at once, not only when the watch brings it."""
@@ -180,6 +185,18 @@ class Applier:
         namespace = self.resource.key.namespace
         answer = await self.cluster.add_owners(Kind.EVALUATION, namespace, name, uid, owners, manager)
         self._remember(answer)
+
+    async def _make_sure_it_is_gone(self, action: MakeSureItIsGone) -> None:
+        try:
+            found = await self.cluster.get(action.kind.value, API_VERSION, self.resource.key.namespace, action.name)
+        except ApiError as error:
+            if error.status != NOT_FOUND:
+                raise
+            return
+        metadata = found["metadata"]
+        if action.uid in (None, metadata["uid"]) and "deletionTimestamp" not in metadata:
+            self._remember(found)
+            raise OutdatedError
 
     async def _write_status(self, status: Mapping[str, Any]) -> None:
         if status == self.resource.written_status:

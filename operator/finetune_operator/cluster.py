@@ -30,13 +30,15 @@ PAGE_SIZE = 500
 class ApiError(Exception):
     """An answer that is not a success."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, retry_after_seconds: float = 0.0) -> None:
         super().__init__(f"{status}: {message}")
         self.status = status
         self.message = message
+        self.retry_after_seconds = retry_after_seconds
+        """How long the API server wants not to be asked again."""
 
 
-FORBIDDEN, NOT_FOUND, CONFLICT, INVALID = 403, 404, 409, 422
+FORBIDDEN, NOT_FOUND, CONFLICT, INVALID, TOO_MANY_REQUESTS = 403, 404, 409, 422, 429
 
 
 def path_of(api_version: str, kind: str, namespace: str, name: str = "") -> str:
@@ -173,9 +175,13 @@ class Cluster:
         path = path_of(workload.api_version, "Workload", workload.namespace, workload.name)
         return await self._request("PATCH", path, body, query={"fieldManager": MANAGER}, content_type=MERGE)
 
-    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
-        """DELETE with everything that the object owns; one that is gone already is as good."""
-        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+    async def delete(
+        self, api_version: str, kind: str, namespace: str, name: str, uid: str, version: int | None = None
+    ) -> None:
+        """DELETE with everything that the object owns; one that is gone already is as good. Where a version is given,
+        one that has changed since stays: the watch tells of it, and the next plan knows more."""
+        asked = {"uid": uid} if version is None else {"uid": uid, "resourceVersion": str(version)}
+        body = {"propagationPolicy": "Background", "preconditions": asked}
         try:
             await self._request("DELETE", path_of(api_version, kind, namespace, name), body)
         except ApiError as error:
@@ -222,7 +228,7 @@ class Cluster:
         except ClientError as error:
             raise ConnectionError(f"{method} {path}: {error!r}") from error
         if not 200 <= response.status < 300:
-            raise ApiError(response.status, _message(content))
+            raise ApiError(response.status, _message(content), _seconds(response.headers.get("Retry-After", "")))
         return content
 
 
@@ -232,3 +238,8 @@ def _message(content: bytes) -> str:
         return str(json.loads(content).get("message", ""))
     except (ValueError, AttributeError):
         return content.decode(errors="replace")[:500]
+
+
+def _seconds(text: str) -> float:
+    """The API server says Retry-After in whole seconds; a proxy's date is passed over."""
+    return float(text) if text.isascii() and text.isdigit() else 0.0

@@ -68,14 +68,16 @@ class Reconciler:
                 self._queue.done(key)
             except asyncio.CancelledError:
                 raise
-            except (ApiError, OSError, TimeoutError) as error:
+            except ApiError as error:
+                self._delay(key, error, error.retry_after_seconds)
+            except (OSError, TimeoutError) as error:
                 self._delay(key, error)
             except Exception as error:  # a defect must not end the worker: it would end the work of all resources
                 log.exception("defect while reconciling %s %s/%s", key.kind, key.namespace, key.name)
                 self._delay(key, error)
 
-    def _delay(self, key: Key, error: BaseException) -> None:
-        pause = self._queue.failed(key)
+    def _delay(self, key: Key, error: BaseException, not_before_seconds: float = 0.0) -> None:
+        pause = self._queue.failed(key, not_before_seconds)
         log.warning("%s %s/%s: %s; again in %.1f s", key.kind, key.namespace, key.name, error, pause)
 
     async def _reconcile(self, key: Key) -> None:

@@ -3,13 +3,14 @@ what was deleted meanwhile: a Job that is gone would be waited for, for ever."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from finetune_api.group import API_VERSION, MANAGER, Kind, Label
 from finetune_operator.cache import Cache
-from finetune_operator.cluster import ApiError, Cluster
+from finetune_operator.cluster import TOO_MANY_REQUESTS, ApiError, Cluster
 from finetune_operator.intake import Intake
 from finetune_operator.kueue_workloads import KUEUE_GROUP
 from finetune_operator.settings import Settings
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 OURS = f"{Label.MANAGED_BY.value}={MANAGER}"
 """Selects the Jobs and pods that the operator made."""
+FIRST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 60.0
+Look = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -52,21 +56,42 @@ class Relist:
         """Until it is cancelled."""
         while True:
             await asyncio.sleep(self._interval)
+            for look in self._looks():
+                await self._until_answered(look)
+
+    async def _until_answered(self, look: Look) -> None:
+        """Each by itself: where every third request fails, all of them in a row would hardly ever succeed. What may not
+        be listed, or is not there, waits for the next time."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
             try:
-                await self.once()
-            except (ApiError, OSError) as error:
-                log.warning("cannot list what there is: %s; again in %.0f s", error, self._interval)
+                await look()
+                return
+            except ApiError as error:
+                if error.status < 500 and error.status != TOO_MANY_REQUESTS:
+                    log.warning("cannot list what there is: %s; again in %.0f s", error, self._interval)
+                    return
+                pause = max(pause, min(error.retry_after_seconds, LONGEST_PAUSE_SECONDS))
+                log.warning("cannot list what there is: %s; again in %.0f s", error, pause)
+            except OSError as error:
+                log.warning("cannot list what there is: %r; again in %.0f s", error, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def once(self) -> None:
+        for look in self._looks():
+            await look()
+
+    def _looks(self) -> Iterator[Look]:
         for namespace in self._namespaces:
             for kind in Kind:
-                await self._resources(kind, namespace)
-            await self._pods(namespace)
-            await self._jobs(namespace)
+                yield partial(self._resources, kind, namespace)
+            yield partial(self._pods, namespace)
+            yield partial(self._jobs, namespace)
         if self._watches_nodes:
-            await self._nodes()
+            yield self._nodes
         if self._watches_workloads:
-            await self._workloads()
+            yield self._workloads
 
     async def _resources(self, kind: Kind, namespace: str) -> None:
         def take(body: Mapping[str, Any]) -> None:

@@ -23,9 +23,13 @@ class WorkQueue(Generic[Item]):
         self._again: set[Item] = set()
         self._timers: dict[Item, tuple[float, asyncio.TimerHandle]] = {}
         self._failures: dict[Item, int] = {}
+        self._resting: set[Item] = set()
+        """Items that stay away until their timer is due, whoever asks for them."""
         self._arrived = asyncio.Event()
 
     def add(self, item: Item) -> None:
+        if item in self._resting:
+            return
         if item in self._working:
             self._again.add(item)
         elif item not in self._waiting:
@@ -44,6 +48,7 @@ class WorkQueue(Generic[Item]):
 
     def _due(self, item: Item) -> None:
         self._timers.pop(item, None)
+        self._resting.discard(item)
         self.add(item)
 
     async def get(self) -> Item:
@@ -60,14 +65,25 @@ class WorkQueue(Generic[Item]):
         self._failures.pop(item, None)
         self._release(item)
 
-    def failed(self, item: Item) -> float:
-        """The item comes back after a pause that doubles with each failure in a row; returns the pause in seconds."""
+    def failed(self, item: Item, not_before_seconds: float = 0.0) -> float:
+        """The item comes back after a pause that doubles with each failure in a row; returns the pause in seconds.
+        Whoever adds it meanwhile ends the pause, unless it was asked to stay away for so many seconds."""
         failures = self._failures[item] = self._failures.get(item, 0) + 1
         pause = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16), LONGEST_BACKOFF_SECONDS)
         self._again.discard(item)
         self._release(item)
+        if not_before_seconds > 0:
+            pause = max(pause, min(not_before_seconds, LONGEST_BACKOFF_SECONDS))
+            self._rest(item)
         self.add_after(item, pause)
         return pause
+
+    def _rest(self, item: Item) -> None:
+        """An earlier timer would bring it back too soon."""
+        self._resting.add(item)
+        known = self._timers.pop(item, None)
+        if known is not None:
+            known[1].cancel()
 
     def _release(self, item: Item) -> None:
         self._working.pop(item, None)

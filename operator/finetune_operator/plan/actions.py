@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_api.fields import ApiModel
+from finetune_api.group import Kind
 from finetune_operator.kueue_workloads import KueueWorkload
 
 Manifest = Mapping[str, Any]
@@ -21,10 +22,11 @@ class CreateChild:
 
 @dataclass(frozen=True)
 class DeleteJob:
-    """DELETE a Job and its pods."""
+    """DELETE a Job and its pods, unless it has changed since it was observed: it may have begun to work."""
 
     name: str
     uid: str
+    resource_version: int
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,17 @@ class ShareEvaluation:
 
 
 @dataclass(frozen=True)
+class MakeSureItIsGone:
+    """Ask the API server, before something is told for ever because an object is not there: what the watches have not
+    brought need not have been deleted. Where it is there, nothing else of the plan is done."""
+
+    kind: Kind
+    name: str
+    uid: str | None
+    """Of the one that is meant; a namesake made since is another one."""
+
+
+@dataclass(frozen=True)
 class KeepReport:
     """Put the report that a finished pod's log tells into a ConfigMap."""
 
@@ -124,6 +137,7 @@ Action = (
     | ActivateWorkload
     | BoostPriority
     | ShareEvaluation
+    | MakeSureItIsGone
     | KeepReport
     | EmitEvent
     | WriteStatus

@@ -1,10 +1,12 @@
 """Which model a Comparison is about: it waits until the job has left one, and is then bound to that one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from finetune_api.conditions import ConditionType, FineTuneJobPhase, Reason
+from finetune_api.group import Kind
 from finetune_operator.digests import run_digest
+from finetune_operator.plan.actions import MakeSureItIsGone
 from finetune_operator.plan.comparison_situation import Situation
 from finetune_operator.plan.conditions import timestamp
 from finetune_operator.views import FineTunedModelResource, FineTuneJobResource
@@ -37,6 +39,8 @@ class Lost:
     situation: Situation
     reason: Reason
     message: str
+    gone: MakeSureItIsGone | None = None
+    """What is not there, where that is the reason."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def resolve_all(situation: Situation) -> AllResolved | Awaited | Lost:
         situation = found[-1].situation
     lost = next((item for item in found if isinstance(item, Lost)), None)
     if lost is not None:
-        return Lost(situation, lost.reason, lost.message)
+        return replace(lost, situation=situation)
     awaited = [item for item in found if isinstance(item, Awaited)]
     if awaited:
         again = [item.look_again_seconds for item in awaited if item.look_again_seconds is not None]
@@ -71,7 +75,8 @@ def resolve(situation: Situation) -> Resolved | Awaited | Lost:
     if situation.model is not None:
         return Resolved(situation, situation.model)
     message = f"FineTunedModel {candidate.fine_tuned_model} was deleted."
-    return _lost(situation, _made_at(situation), message)
+    gone = MakeSureItIsGone(Kind.FINE_TUNED_MODEL, candidate.fine_tuned_model, None)
+    return _lost(situation, _made_at(situation), message, gone)
 
 
 def _find(situation: Situation) -> Resolved | Awaited | Lost:
@@ -79,7 +84,8 @@ def _find(situation: Situation) -> Resolved | Awaited | Lost:
     gone = job is None or job.deleting or candidate.uid not in (None, job.uid)
     if gone and candidate.uid is not None:
         message = f"FineTuneJob {candidate.fine_tune_job} was deleted before it left a model."
-        return _lost(situation, situation.run.started_at if job is None else None, message)
+        missing = MakeSureItIsGone(Kind.FINE_TUNE_JOB, candidate.fine_tune_job, candidate.uid)
+        return _lost(situation, situation.run.started_at if job is None else None, message, missing)
     if job is None or gone:
         message = (
             f"FineTuneJob {candidate.fine_tune_job} does not exist in this namespace; waiting for it. "
@@ -89,14 +95,14 @@ def _find(situation: Situation) -> Resolved | Awaited | Lost:
     return _ask(situation.having(candidate.model_copy(update={"uid": job.uid})), job)
 
 
-def _lost(situation: Situation, known_since: str | None, message: str) -> Awaited | Lost:
+def _lost(situation: Situation, known_since: str | None, message: str, gone: MakeSureItIsGone) -> Awaited | Lost:
     """What is missing was deleted, unless it is so new that the watch may not have brought it yet."""
     if known_since is None:
-        return Lost(situation, Reason.CANDIDATE_DELETED, message)
+        return Lost(situation, Reason.CANDIDATE_DELETED, message, gone)
     settled = datetime.fromisoformat(known_since) + timedelta(seconds=SETTLING_SECONDS)
     left = (settled - situation.now).total_seconds()
     if left <= 0:
-        return Lost(situation, Reason.CANDIDATE_DELETED, message)
+        return Lost(situation, Reason.CANDIDATE_DELETED, message, gone)
     return Awaited(situation, f"Not seen at the moment; making sure that it is so: {message}", left)
 
 
@@ -141,4 +147,5 @@ def _ask(situation: Situation, job: FineTuneJobResource) -> Resolved | Awaited |
     if bound.model is not None:
         return Resolved(bound, bound.model)
     message = f"FineTuneJob {name} succeeded, but its FineTunedModel {job.status.fine_tuned_model} was deleted."
-    return _lost(situation, job.status.run.finished_at, message)
+    gone = MakeSureItIsGone(Kind.FINE_TUNED_MODEL, job.status.fine_tuned_model or "", None)
+    return _lost(situation, job.status.run.finished_at, message, gone)

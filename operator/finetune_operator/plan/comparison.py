@@ -60,8 +60,9 @@ def _work(situation: Situation) -> Plan:
         case Awaited(awaiting, message, look_again):
             report = Report(Phase.PENDING, Reason.WAITING_FOR_CANDIDATE, message)
             return Plan(_told(awaiting, report, run=situation.run), look_again)
-        case Lost(lost, reason, message):
-            return _broken(lost, Broken(reason, message, retry=False))
+        case Lost(lost, reason, message, gone):
+            ended = _broken(lost, Broken(reason, message, retry=False))
+            return ended if gone is None else replace(ended, actions=(gone, *ended.actions))
         case AllResolved(bound, found):
             models = tuple(model.spec for model in found)
             comparing = all(isinstance(state, Running | Waiting | Suspended | Done) for state in states)

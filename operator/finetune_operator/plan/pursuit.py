@@ -117,7 +117,7 @@ def superseded_jobs(children: Children, run: Run) -> tuple[Action, ...]:
     """Jobs of another run that still take resources, and those of an earlier attempt that wait for what they will not
     get. One that works is left alone, whatever its number."""
     return tuple(
-        DeleteJob(item.job.name, item.job.uid)
+        DeleteJob(item.job.name, item.job.uid, item.job.resource_version)
         for item in children.items
         if item.job.state is JobState.ACTIVE and not item.job.deleting and _is_superseded(item, run)
     )

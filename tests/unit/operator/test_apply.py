@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from finetune_operator.plan.actions import (
     DeleteJob,
     EmitEvent,
     KeepReport,
+    MakeSureItIsGone,
     SuspendJob,
     WriteStatus,
 )
@@ -55,6 +57,7 @@ from .building import (
     workload_of,
 )
 from .deciding import decide, scene
+from .simulation import virtual_time
 
 
 class Answers(Cluster):
@@ -94,8 +97,10 @@ class Answers(Cluster):
     async def log_end(self, namespace: str, pod: str) -> str:
         return str(self._answer(f"log {pod}")["log"])
 
-    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
-        self._answer(f"delete {kind} {name}")
+    async def delete(
+        self, api_version: str, kind: str, namespace: str, name: str, uid: str, version: int | None = None
+    ) -> None:
+        self._answer(f"delete {kind} {name} {version}")
 
 
 def applier(about: Raw, *answers: Body | ApiError) -> tuple[Applier, Answers, Cache]:
@@ -272,8 +277,36 @@ async def test_a_job_that_is_held_is_known_to_be_held() -> None:
     assert await doing.carry_out(SuspendJob("job", "uid", True))
     (child,) = children(cache, OWNER).items
     assert child.job.suspended
-    await doing.carry_out(DeleteJob("job", "uid"))
-    assert cluster.asked == ["suspend True", "delete Job job"]
+    await doing.carry_out(DeleteJob("job", "uid", 7))
+    assert cluster.asked == ["suspend True", "delete Job job 7"]
+
+
+# What is said to be gone
+
+CANDIDATE = MakeSureItIsGone(Kind.FINE_TUNE_JOB, "tuned", uid_of(OWNER))
+ABOUT_IT = comparison()
+
+
+async def test_what_the_watch_never_brought_is_known_before_it_is_called_deleted() -> None:
+    doing, cluster, cache = applier(ABOUT_IT, OWNER)
+    with pytest.raises(OutdatedError):
+        await doing.carry_out(CANDIDATE)
+    assert cluster.asked == ["get FineTuneJob"]
+    assert cache.resource(Key(Kind.FINE_TUNE_JOB, NAMESPACE, "tuned")) is not None
+
+
+@pytest.mark.parametrize(
+    "answer", [ApiError(404, "gone"), fine_tune_job(metadata={"uid": "another"}), being_deleted(OWNER)]
+)
+async def test_what_is_gone_or_going_or_a_namesake_is_called_deleted(answer: Body | ApiError) -> None:
+    doing, _, _ = applier(ABOUT_IT, answer)
+    assert not await doing.carry_out(CANDIDATE)
+
+
+async def test_nothing_is_called_deleted_while_the_api_server_does_not_say_so() -> None:
+    doing, _, _ = applier(ABOUT_IT, ApiError(503, "not well"))
+    with pytest.raises(ApiError):
+        await doing.carry_out(CANDIDATE)
 
 
 # What is known against what there is
@@ -389,6 +422,31 @@ async def test_workloads_are_not_listed_where_kueue_is_not(enabled: bool) -> Non
     inventory = Inventory(FAR_FUTURE, groups=groups)
     await relist(scene(OWNER).cache, inventory, kueue=KueueSettings(enabled=enabled)).once()
     assert "Workload" not in {kind for kind, _, _ in inventory.asked}
+
+
+class Unsteady(Inventory):
+    """Refuses every other list."""
+
+    async def pages(self, api_version: str, kind: str, namespace: str, selector: str = "") -> AsyncIterator[Page]:
+        async for page in super().pages(api_version, kind, namespace, selector):
+            if len(self.asked) % 2:
+                raise ApiError(503, "not well")
+            yield page
+
+
+def test_a_list_that_is_refused_is_asked_for_again_by_itself() -> None:
+    """One after the other: with all of them from the start, the last ones would hardly ever be reached."""
+    inventory = Unsteady(FAR_FUTURE)
+
+    async def tell() -> None:
+        again = asyncio.get_running_loop().create_task(relist(scene(OWNER).cache, inventory).repeat())
+        await asyncio.sleep(SETTINGS.relist_seconds + 30)
+        again.cancel()
+
+    virtual_time.run(tell())
+    kinds = [kind for kind, _, _ in inventory.asked]
+    assert kinds[0::2] == kinds[1::2]
+    assert set(kinds) == {*(kind.value for kind in Kind), "Job", "Pod", "Node"}
 
 
 REPORT = gzip.compress(b"<!doctype html>")

@@ -158,6 +158,12 @@ async def test_what_is_deleted_must_have_the_uid_that_was_observed(server: Serve
     assert request.body == {"propagationPolicy": "Background", "preconditions": {"uid": "uid"}}
 
 
+async def test_what_is_deleted_may_have_to_be_as_it_was_observed(server: Server, cluster: Cluster) -> None:
+    server.answer(200, {})
+    await cluster.delete("batch/v1", "Job", "research", "job", "uid", 42)
+    assert server.requests[0].body["preconditions"] == {"uid": "uid", "resourceVersion": "42"}
+
+
 @pytest.mark.parametrize("status", [404, 409])
 async def test_what_is_gone_already_is_as_good_as_deleted(server: Server, cluster: Cluster, status: int) -> None:
     server.answer(status, {"message": "gone"})
@@ -242,6 +248,21 @@ async def test_a_connection_that_breaks_off_is_an_error_of_the_network_too(serve
     server.answers += [respond, respond]  # a GET is asked a second time by aiohttp itself
     with pytest.raises(OSError, match="pods/pod/log"):
         await cluster.log_tail("research", "pod")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7), ("", 0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0), ("-3", 0), ("\u0663", 0)]
+)
+async def test_how_long_to_stay_away_is_told_with_the_refusal(
+    server: Server, cluster: Cluster, header: str, seconds: float
+) -> None:
+    async def respond(_: web.Request) -> web.Response:
+        return web.json_response({"message": "too many requests"}, status=429, headers={"Retry-After": header})
+
+    server.answers.append(respond)
+    with pytest.raises(ApiError) as refused:
+        await cluster.create(fine_tune_job())
+    assert (refused.value.status, refused.value.retry_after_seconds) == (429, seconds)
 
 
 async def test_a_request_that_is_not_answered_is_given_up(

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from finetune_api.group import Kind
+from finetune_operator.plan.actions import MakeSureItIsGone
 
 from .building import (
     NOW,
@@ -118,6 +119,18 @@ def test_a_model_that_is_deleted_midway_fails_the_comparison() -> None:
     decision = decide(there, job, now=SETTLED)
     assert (decision.phase, decision.reason) == ("Failed", "CandidateDeleted")
     assert "FineTunedModel" in decision.message
+
+
+def test_nothing_is_called_deleted_before_the_api_server_was_asked() -> None:
+    there, job, model = preparing()
+    waiting = told(comparison(), fine_tune_job())
+    asked = {
+        MakeSureItIsGone(Kind.FINE_TUNED_MODEL, model["metadata"]["name"], None): decide(there, job, now=SETTLED),
+        MakeSureItIsGone(Kind.FINE_TUNE_JOB, "tuned", uid_of(fine_tune_job())): decide(waiting, now=SETTLED),
+    }
+    for question, decision in asked.items():
+        assert decision.reason == "CandidateDeleted"
+        assert decision.plan.actions[0] == question
 
 
 def test_a_model_that_the_watch_has_not_brought_yet_is_waited_for() -> None:

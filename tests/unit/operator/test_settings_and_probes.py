@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import aiohttp
+import kopf
 import pytest
 
 from finetune_api.group import Kind
 from finetune_api.planning import GpuClass
 from finetune_operator import __main__ as program
+from finetune_operator.main import configure
 from finetune_operator.probes import Probes
 from finetune_operator.settings import (
     KueueSettings,
@@ -23,6 +25,13 @@ from finetune_operator.views import Key
 from finetune_operator.workqueue import WorkQueue
 
 IMAGE = {"FINETUNE_TRAINER_IMAGE": "registry.example/trainer:1"}
+
+
+def test_a_watch_that_freezes_is_opened_anew_in_seventy_seconds() -> None:
+    settings = kopf.OperatorSettings()
+    settings.watching.inactivity_timeout = 0
+    configure(settings)
+    assert settings.watching.inactivity_timeout == 70
 
 
 def test_only_the_image_must_be_given() -> None:

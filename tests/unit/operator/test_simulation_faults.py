@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from finetune_api.group import Kind
 
 from .building import fine_tune_job
+from .simulation.faults import Schedule, WatchesFrozen
+from .simulation.oracles import told_under
 from .simulation.stories import (
     JOB,
     assert_same_end,
     business,
+    compared_job,
     examples,
     one_job,
     seeds,
@@ -24,6 +27,8 @@ from .simulation.stories import (
 )
 from .simulation.weather import Weather
 from .simulation.world import World, story
+
+MANY = 40
 
 # Events in any order
 
@@ -51,6 +56,44 @@ def test_lost_events_delay_but_change_nothing_that_was_computed(seed: int) -> No
         }
     assert Counter(world.trainer.computed) == Counter(reference.trainer.computed)
     assert world.made_twice() == []
+
+
+def test_any_single_event_may_be_lost() -> None:
+    """Within a relist the story goes on, with one attempt more at the most."""
+    (operator,) = undisturbed(compared_job).operators
+    wrong = {}
+    for number in range(operator.events):
+        plan = Schedule(0, Weather(lost_event=number), ())
+        wrong[number] = told_under(plan, compared_job)
+    assert operator.events > 50
+    assert {number: lines for number, lines in wrong.items() if lines} == {}
+
+
+def test_watches_that_freeze_are_given_up_and_the_story_goes_on_within_ninety_seconds() -> None:
+    async def tell(world: World) -> None:
+        world.apply(fine_tune_job())
+        await world.until(lambda: world.phase(JOB, "tuned") == "Training", "it trains")
+        await WatchesFrozen(0, expired=False).strike(world)
+        await asyncio.sleep(20)
+        assert world.phase(JOB, "tuned") == "Succeeded"
+
+    assert_same_end(story(tell), one_job)
+
+
+def test_after_a_410_what_was_deleted_meanwhile_is_made_anew() -> None:
+    async def tell(world: World) -> None:
+        world.apply(fine_tune_job())
+        await world.until(lambda: world.phase(JOB, "tuned") == "Training", "it trains")
+        (train,) = [job["metadata"]["name"] for job in world.server.all("Job") if "train" in job["metadata"]["name"]]
+        frozen = asyncio.create_task(WatchesFrozen(0, expired=True).strike(world))
+        await asyncio.sleep(1)
+        world.server.remove("Job", train)
+        await frozen
+
+    world = story(tell)
+    assert world.phase(JOB, "tuned") == "Succeeded"
+    assert world.machinery.most_at_once == 1
+    assert set(Counter(world.trainer.computed).values()) == {1}
 
 
 def test_a_job_whose_deletion_nobody_told_of_is_not_waited_for_for_ever() -> None:
@@ -120,6 +163,24 @@ def test_an_api_server_that_is_down_for_a_minute_is_waited_for() -> None:
     world = story(tell)
     assert {world.phase(JOB, name) for name in ("tuned", "shaky")} == {"Succeeded"}
     assert Counter(world.trainer.computed) == Counter(undisturbed(business).trainer.computed)
+
+
+async def many_jobs(world: World) -> None:
+    world.apply(*(fine_tune_job(f"job-{number}") for number in range(MANY)))
+
+
+def test_when_one_request_in_ten_fails_all_end_at_most_a_third_more_writes_are_made() -> None:
+    world = story(many_jobs, weather=Weather(failing=0.1))
+    assert {world.phase(JOB, f"job-{number}") for number in range(MANY)} == {"Succeeded"}
+    assert len(world.operator_writes()) <= 1.3 * len(undisturbed(many_jobs).operator_writes())
+
+
+@given(seed=seeds)
+@examples(10)
+def test_a_429_says_when_to_come_again_and_nobody_comes_sooner(seed: int) -> None:
+    world = story(business, seed=seed, weather=Weather(throttled=0.3))
+    assert world.came_too_soon == []
+    assert_same_end(world, business)
 
 
 @given(seed=seeds)

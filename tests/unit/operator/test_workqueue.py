@@ -143,6 +143,35 @@ def test_of_several_wishes_to_look_again_the_earliest_counts(seconds: tuple[floa
     virtual_time.run(tell())
 
 
+def test_a_key_that_was_asked_to_stay_away_comes_no_sooner_whoever_asks_for_it() -> None:
+    async def tell() -> None:
+        items = queue()
+        items.add("a")
+        await items.get()
+        items.add_after("a", 3)
+        assert items.failed("a", 20) == 20
+        await asyncio.sleep(10)
+        items.add("a")
+        assert await is_idle(items)
+        await items.get()
+        assert asyncio.get_running_loop().time() == pytest.approx(20)
+        items.done("a")
+        items.add("a")
+        assert await items.get() == "a", "afterwards it comes as any other"
+
+    virtual_time.run(tell())
+
+
+def test_nobody_is_sent_away_for_longer_than_the_longest_pause() -> None:
+    async def tell() -> None:
+        items = queue()
+        items.add("a")
+        await items.get()
+        assert items.failed("a", 10**6) == LONGEST_BACKOFF_SECONDS
+
+    virtual_time.run(tell())
+
+
 def test_the_age_is_that_of_what_waits_or_is_worked_on_longest() -> None:
     """A worker that hangs is as bad as none."""
 

@@ -130,8 +130,10 @@ class ApiServer:
         self.writes.append(Write("change", "Workload", name))
         return self._changed(body)
 
-    def delete(self, kind: str, name: str, uid: str | None = None) -> None:
+    def delete(self, kind: str, name: str, uid: str | None = None, version: int | None = None) -> None:
         body = self.read(kind, name)
+        if version is not None and int(body["metadata"]["resourceVersion"]) != version:
+            raise ApiError(CONFLICT, "the ResourceVersion in the precondition does not match that in record")
         if uid is not None and body["metadata"]["uid"] != uid:
             raise ApiError(CONFLICT, "the UID in the precondition does not match the UID in record")
         self.writes.append(Write("delete", kind, name))
@@ -190,8 +192,9 @@ class ApiServer:
     def _tell(self, type_: str, body: Raw) -> Raw:
         self.version += 1
         body["metadata"]["resourceVersion"] = str(self.version)
+        change = Change(type_, copy.deepcopy(body))  # one for all: nobody who hears it writes to it
         for watcher in list(self.watchers):
-            watcher(Change(type_, copy.deepcopy(body)))
+            watcher(change)
         return copy.deepcopy(body)
 
 

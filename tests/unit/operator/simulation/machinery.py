@@ -204,9 +204,9 @@ class Machinery:
             self._server.report(there)
 
 
-def _step(body: Raw) -> tuple[str, str, str]:
+def _step(body: Raw) -> tuple[str, str, str, str]:
     labels = body["metadata"]["labels"]
-    return labels[Label.OWNER_UID], labels[Label.RUN], labels[Label.STEP]
+    return labels[Label.OWNER_UID], labels[Label.RUN], labels[Label.STEP], labels.get(Label.PART, "")
 
 
 def _pod(job: Raw, number: int, rank: int) -> Raw:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from random import Random
 from typing import Any, TypeVar
 
 from finetune_api.group import Kind
 from finetune_operator.cache import Cache
-from finetune_operator.cluster import ApiError, Body, Cluster, Page
+from finetune_operator.cluster import TOO_MANY_REQUESTS, ApiError, Body, Cluster, Page
 from finetune_operator.intake import Intake
 from finetune_operator.kueue_workloads import BOOST_ANNOTATION, KueueWorkload
 from finetune_operator.reconcile import Reconciler
@@ -23,6 +24,7 @@ from .api_server import ApiServer, Change
 from .weather import Weather
 
 Answer = TypeVar("Answer")
+LONGEST_RETRY_AFTER_SECONDS = 20
 BeforeAndAfter = Callable[[str], None]
 """Called with `before` and `after` around every write; it may kill the operator."""
 
@@ -35,6 +37,9 @@ class SimulatedCluster(Cluster):
         self._random = random
         self._weather = weather
         self._watch_writes = watch_writes
+        self._not_before: dict[tuple[Kind, str], float] = {}
+        self.came_too_soon: list[tuple[Kind, str]] = []
+        """Statuses that were written though the API server had asked to wait longer."""
 
     async def _under_way(self) -> None:
         await asyncio.sleep(self._random.uniform(0, self._weather.request_seconds))
@@ -69,6 +74,15 @@ class SimulatedCluster(Cluster):
 
         return await self._ask(watched)
 
+    def _throttle(self, kind: Kind, name: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._not_before.get((kind, name), now):
+            self.came_too_soon.append((kind, name))
+        if self._random.random() < self._weather.throttled:
+            seconds = float(self._random.randint(1, LONGEST_RETRY_AFTER_SECONDS))
+            self._not_before[kind, name] = now + seconds
+            raise ApiError(TOO_MANY_REQUESTS, "too many requests, please try again later", seconds)
+
     async def create(self, manifest: Body) -> Body:
         return await self._write(lambda: self._server.create(dict(manifest)))
 
@@ -79,6 +93,7 @@ class SimulatedCluster(Cluster):
         yield await self._ask(lambda: Page(tuple(self._server.all(kind)), self._server.version))
 
     async def apply_status(self, kind: Kind, namespace: str, name: str, version: int, status: Body) -> Body:
+        self._throttle(kind, name)
         return await self._write(lambda: self._server.apply_status(kind.value, name, version, dict(status)))
 
     async def add_owners(
@@ -104,9 +119,11 @@ class SimulatedCluster(Cluster):
         name, uid, annotations = workload.name, workload.uid, {BOOST_ANNOTATION: str(boost)}
         return await self._write(lambda: self._server.change_workload(name, uid, {}, annotations))
 
-    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
+    async def delete(
+        self, api_version: str, kind: str, namespace: str, name: str, uid: str, version: int | None = None
+    ) -> None:
         try:
-            await self._write(lambda: self._server.delete(kind, name, uid))
+            await self._write(lambda: self._server.delete(kind, name, uid, version))
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
@@ -128,6 +145,10 @@ class SimulatedOperator:
         self.cluster = SimulatedCluster(server, random, weather, watch_writes)
         self._tasks: list[asyncio.Task[None]] = []
         self._alive = False
+        self._heard: list[Change] = []
+        """What was sent on its way, also what never came."""
+        self._held: list[Change] | None = None
+        """What a frozen watch did not bring yet."""
 
     def start(self) -> None:
         """As kopf does: first what there is, then what changes, then the work."""
@@ -164,12 +185,42 @@ class SimulatedOperator:
     def _hear(self, change: Change) -> None:
         """An event on its way, or on two ways, or on none."""
         loop = asyncio.get_running_loop()
+        if self._held is not None:
+            self._held.append(change)
+            return
         if self._server.down:
+            return
+        self._heard.append(change)
+        if self._weather.lost_event == len(self._heard) - 1:
             return
         if self._random.random() >= self._weather.lost:
             loop.call_later(self._random.uniform(0, self._weather.event_delay_seconds), self._take, change)
         if self._random.random() < self._weather.repeated:
             loop.call_later(self._random.uniform(0, 3 * self._weather.event_delay_seconds), self._take, change)
+
+    def freeze_watches(self) -> None:
+        """The connections stay open, and nothing comes any more."""
+        self._held = []
+
+    def connect_anew(self, *, expired: bool) -> None:
+        """As kopf does when a watch was silent for too long: from the last version that it heard of. When the API
+        server does not remember that (410), it lists what there is; nobody tells then what was deleted meanwhile."""
+        missed, self._held = self._held or [], None
+        if expired:
+            there = list(self._server.objects.values())
+            missed = [Change("MODIFIED", copy.deepcopy(body)) for body in there]
+        for change in missed:
+            self._take(change)
+
+    @property
+    def events(self) -> int:
+        """How many were sent so far."""
+        return len(self._heard)
+
+    def hear_again(self, number: int) -> None:
+        """The last events come once more, as they were."""
+        for change in self._heard[-number:]:
+            self._take(change)
 
     def _take(self, change: Change) -> None:
         if not self._alive:

@@ -56,6 +56,21 @@ async def business(world: World) -> None:
     )
 
 
+async def a_recipe(world: World) -> None:
+    """One job with several seeds, and what they show together."""
+    world.apply(fine_tune_job("recipe", training={"seeds": [1, 2, 3]}, evaluation=FINANCE))
+
+
+async def compared_job(world: World) -> None:
+    """A job whose training fails once, and the Comparison that follows by itself."""
+    world.trainer.endings["tuned", "train"] = [fails(ExitCode.INFRASTRUCTURE, Reason.STORAGE_FAILED)]
+    world.apply(fine_tune_job(evaluation=FINANCE))
+
+
+STORIES_UNDER_FIRE: dict[Story, int] = {one_job: 4, compared_job: 4, business: 2, a_recipe: 1}
+"""With how often each is told."""
+
+
 def model_source() -> Raw:
     return {"persistentVolumeClaim": {"claimName": "models", "path": "llama"}}
 

@@ -40,24 +40,40 @@ class World:
     killed_at: tuple[int, str] | None = None
     """Before or after which write the operator is killed."""
     kills: int = 0
+    came_too_soon: list[tuple[Kind, str]] = field(default_factory=list)
+    """Statuses that an operator wrote though the API server had asked to wait longer."""
+    _kills_due: set[tuple[int, str]] = field(default_factory=set)
     _writes: int = 0
     _applied: list[Raw] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.machinery = Machinery(self.server, self.trainer, self.random)
+        if self.killed_at is not None:
+            self._kills_due.add(self.killed_at)
 
     def start_operator(self) -> SimulatedOperator:
         operator = SimulatedOperator(self.server, self.settings, self.random, self.weather, self._watch_writes)
         self.operators.append(operator)
+        operator.cluster.came_too_soon = self.came_too_soon
         operator.start()
         return operator
 
     def _watch_writes(self, moment: str) -> None:
         self._writes += moment == "before"
-        if self.killed_at == (self._writes, moment):
+        if (self._writes, moment) in self._kills_due:
             self.kills += 1
             self.restart_operators()
             raise asyncio.CancelledError
+
+    def end_operator(self, operator: SimulatedOperator) -> None:
+        """For good, unless it was killed already, with all others."""
+        if operator in self.operators:
+            self.operators.remove(operator)
+            operator.kill()
+
+    def kill_at_write(self, number: int, moment: str) -> None:
+        """Before or after the so-manieth write from now, 1 being the next."""
+        self._kills_due.add((self._writes + number, moment))
 
     def restart_operators(self, pause_seconds: float = 2.0) -> None:
         for operator in self.operators:
@@ -72,11 +88,11 @@ class World:
         for body in bodies:
             self.server.create({key: value for key, value in body.items() if key != "status"})
 
-    async def settle(self) -> None:
+    async def settle(self, quiet_seconds: float = QUIET_SECONDS) -> None:
         """Until nothing changes any more."""
         loop = asyncio.get_running_loop()
         seen, since = -1, loop.time()
-        while loop.time() - since < QUIET_SECONDS:
+        while loop.time() - since < quiet_seconds:
             if self.server.version != seen:
                 seen, since = self.server.version, loop.time()
             if loop.time() > LONGEST_STORY_SECONDS:
