@@ -195,7 +195,7 @@ def test_a_job_that_was_killed_for_memory_goes_on_when_it_is_given_more() -> Non
 def test_a_comparison_whose_evaluation_failed_goes_on_when_it_is_edited() -> None:
     async def tell(world: World) -> None:
         world.apply(fine_tune_job(), comparison())
-        await world.until(lambda: world.phase(COMPARISON, "compared") == "Evaluating", "it evaluates")
+        await world.until(lambda: world.server.all(EVALUATION.value), "it evaluates")
         names = [body["metadata"]["name"] for body in world.server.all(EVALUATION.value)]
         world.trainer.endings[names[0], "evaluate"] = [KILLED_FOR_MEMORY]
         await world.until(lambda: world.phase(COMPARISON, "compared") == "Failed", "it fails")
