@@ -307,6 +307,8 @@ class CandidateStatus(ApiModel):
     """The difference of the suite's weighted mean: the one primary test."""
     tasks: Annotated[tuple[TaskEffect, ...], Field(max_length=12, json_schema_extra=list_map("name"))] = ()
     """The difference by task."""
+    left_out: Text | None = None
+    """Why it was left out: one of several that left no model is, and the others are compared without it."""
     contaminated: Count = 0
     """Examples of the suite that stand in what it has learnt from: the scores of these prove nothing."""
     perplexity: PerplexityEffect | None = None

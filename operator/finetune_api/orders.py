@@ -181,6 +181,13 @@ class EvaluationLocation(WireModel):
     digest: str
 
 
+class LeftOut(WireModel):
+    """A candidate that was asked for and left no model."""
+
+    name: str
+    why: str
+
+
 class CompareOrder(OrderBase):
     """Pair the answers of baseline and candidate, and say the verdict."""
 
@@ -196,6 +203,8 @@ class CompareOrder(OrderBase):
     """Folder of the run that trained the candidate, where it is known: the report shows its curves and its dataset."""
     rivals: Annotated[tuple[EvaluationLocation, ...], Field(max_length=7)] = ()
     """The other candidates: intervals and ranking are joint, and each candidate has a compare step of its own."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Candidates that are not compared, for the report."""
     replicates: bool = False
     """Whether all candidates are trainings of one recipe that differ in their seed alone."""
     gate: Gate | None = None
@@ -203,8 +212,8 @@ class CompareOrder(OrderBase):
     earlier_looks: Annotated[int, Field(ge=0)] | None = None
     """Other Comparisons of the namespace that have succeeded on this very suite; None where that is not known."""
 
-    # How many there are by now changes nothing of what is compared, nor do the training's curves.
-    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "earlier_looks", "training"})
+    # How many there are by now changes nothing of what is compared, nor do the training's curves, nor what is left out.
+    circumstances: ClassVar[frozenset[str]] = frozenset({"directory", "earlier_looks", "training", "left_out"})
 
 
 Order = Annotated[

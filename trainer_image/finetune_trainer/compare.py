@@ -78,6 +78,7 @@ def _compare(order: CompareOrder) -> Findings:
         cost=order.cost and cost_of_gain(order.cost, result),
         earlier_looks=order.earlier_looks,
         contaminated=order.contaminated,
+        left_out=order.left_out,
         losses=training.losses,
         dataset=training.dataset,
         slices=slice_effects(suite, baseline.predictions, candidate.predictions),

@@ -1,6 +1,6 @@
 """The order of each step, from the spec that the run is bound to."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from finetune_api.comparison import CandidateStatus, ComparisonSpec, Cost
 from finetune_api.evaluation import EvaluationSpec, EvaluationStatus
@@ -11,6 +11,7 @@ from finetune_api.orders import (
     CompareOrder,
     EvaluateOrder,
     EvaluationLocation,
+    LeftOut,
     ModelLocation,
     ObjectLocation,
     PrepareEvaluationOrder,
@@ -195,6 +196,7 @@ def compare(
     training: ClaimPath | None,
     folder: str,
     *,
+    left_out: Sequence[CandidateStatus] = (),
     replicates: bool = False,
 ) -> CompareOrder:
     return CompareOrder(
@@ -206,6 +208,7 @@ def compare(
         contaminated=candidate.contaminated,
         rivals=tuple(_evaluation(name, status) for name, status in rivals.items()),
         training=claim_location(training, "spec.adapter.persistentVolumeClaim") if training is not None else None,
+        left_out=tuple(LeftOut(name=item.fine_tune_job, why=item.left_out or "") for item in left_out),
         replicates=replicates,
         gate=spec.gate,
         cost=cost,

@@ -1,5 +1,6 @@
 """Which model a Comparison is about: it waits until the job has left one, and is then bound to that one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -45,27 +46,50 @@ class Lost:
 
 @dataclass(frozen=True)
 class AllResolved:
-    """The comparison is about these models, in the order of spec.candidates."""
+    """The comparison is about these models, in the order of spec.candidates, without those that are left out."""
 
     situation: Situation
     models: tuple[FineTunedModelResource, ...]
+    gone: tuple[MakeSureItIsGone, ...] = ()
+    """What those that are left out now are missed for."""
 
 
 def resolve_all(situation: Situation) -> AllResolved | Awaited | Lost:
-    """All candidates together: without one of them there is no ranking, so a lost one ends the comparison, and it is
-    named. Those that are there are bound while others are waited for."""
+    """All candidates together. Those that are there are bound while others are waited for; of several, those that left
+    no model are then left out."""
     found: list[Resolved | Awaited | Lost] = []
     for name in situation.names:
         found.append(resolve(situation.of(name)))
         situation = found[-1].situation
-    lost = next((item for item in found if isinstance(item, Lost)), None)
-    if lost is not None:
-        return replace(lost, situation=situation)
+    lost = [item for item in found if isinstance(item, Lost)]
+    if lost and not _may_do_without(situation, lost):
+        return replace(lost[0], situation=situation)
     awaited = [item for item in found if isinstance(item, Awaited)]
     if awaited:
         again = [item.look_again_seconds for item in awaited if item.look_again_seconds is not None]
-        return Awaited(situation, " ".join(item.message for item in awaited), min(again, default=None))
-    return AllResolved(situation, tuple(item.model for item in found if isinstance(item, Resolved)))
+        messages = [*(item.message for item in awaited), *(f"It is left out: {item.message}" for item in lost)]
+        return Awaited(situation, " ".join(messages), min(again, default=None))
+    for item in lost:
+        missing = item.situation.candidate
+        situation = situation.having(missing.model_copy(update={"left_out": _cut(item.message)}))
+    gone = tuple(item.gone for item in lost if item.gone is not None)
+    return AllResolved(situation, tuple(item.model for item in found if isinstance(item, Resolved)), gone)
+
+
+_LEFT_NO_MODEL = frozenset({Reason.CANDIDATE_FAILED, Reason.CANDIDATE_DELETED})
+_MOST_CHARACTERS = 1024
+
+
+def _may_do_without(situation: Situation, lost: Sequence[Lost]) -> bool:
+    """Not without all, nor without a replicate, since a recipe is judged by all its seeds. One that was bound may be
+    evaluated already, and what is compared with it was made for its presence."""
+    are_replicates = any(item.job is not None and item.job.owned is not None for item in situation.each)
+    never_there = all(item.reason in _LEFT_NO_MODEL and not item.situation.candidate.fine_tuned_model for item in lost)
+    return never_there and len(lost) < len(situation.names) and not are_replicates
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _MOST_CHARACTERS else message[: _MOST_CHARACTERS - 4] + " ..."
 
 
 def resolve(situation: Situation) -> Resolved | Awaited | Lost:

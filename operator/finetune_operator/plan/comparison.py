@@ -51,7 +51,7 @@ def plan(observed: ObservedComparison, now: datetime) -> Plan:
 
 def _work(situation: Situation) -> Plan:
     """The steps in their order. Where the answers are paired already, nothing else is needed any more."""
-    if situation.status.phase is None and any(item.model is None for item in situation.each):
+    if situation.status.phase is None and (situation.left_out or any(item.model is None for item in situation.each)):
         situation = situation.forgetting_the_candidates()
     states = [item.state(Step.COMPARE) for item in situation.each]
     if all(_is_compared(state) for state in states) and situation.evaluation_names:
@@ -63,10 +63,11 @@ def _work(situation: Situation) -> Plan:
         case Lost(lost, reason, message, gone):
             ended = _broken(lost, Broken(reason, message, retry=False))
             return ended if gone is None else replace(ended, actions=(gone, *ended.actions))
-        case AllResolved(bound, found):
+        case AllResolved(bound, found, missed):
             models = tuple(model.spec for model in found)
             comparing = all(isinstance(state, Running | Waiting | Suspended | Done) for state in states)
-            return _compare(bound, models) if comparing and bound.evaluation_names else _prepare(bound, models)
+            going_on = _compare(bound, models) if comparing and bound.evaluation_names else _prepare(bound, models)
+            return replace(going_on, actions=(*missed, *going_on.actions))
 
 
 Models = tuple[FineTunedModelSpec, ...]
@@ -224,9 +225,11 @@ def _succeed(situation: Situation, recipe: Recipe | None) -> Plan:
     candidates = situation.candidates
     best = verdict.best(candidates)
     reason = Reason.COMPARED if verdict.passed(best) else Reason.GATE_FAILED
-    report = Report(Phase.SUCCEEDED, reason, verdict.sentences(candidates, recipe), validated=True)
+    left_out = (f"Left out: {item.left_out}" for item in situation.left_out)
+    message = " ".join((verdict.sentences(candidates, recipe), *left_out))
+    report = Report(Phase.SUCCEEDED, reason, message, validated=True)
     fields = {
-        "candidates": candidates,
+        "candidates": situation.asked_candidates,
         "recipe": recipe,
         "summary": verdict.summary(best) if recipe is None else verdict.summary_of_recipe(candidates, recipe),
         "report": best.report,
@@ -356,6 +359,7 @@ def _compare_order(situation: Situation, models: Models) -> tuple[Any, tuple[Any
         situation.earlier_looks,
         training,
         situation.compare_folder,
+        left_out=situation.left_out,
         replicates=situation.are_replicates,
     )
     answers = (baseline.status, tuned.status, *others.values())

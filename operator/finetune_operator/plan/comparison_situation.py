@@ -40,9 +40,20 @@ class Situation:
         return self.course.status
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The candidates' FineTuneJobs."""
+    def asked(self) -> tuple[str, ...]:
+        """The candidates' FineTuneJobs, as the spec names them."""
         return tuple(item.fine_tune_job for item in self.spec.candidates)
+
+    @property
+    def left_out(self) -> tuple[CandidateStatus, ...]:
+        """Those of them that left no model, and that the others are compared without."""
+        return tuple(item for item in self.asked_candidates if item.left_out is not None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that are compared."""
+        left_out = {item.fine_tune_job for item in self.left_out}
+        return tuple(name for name in self.asked if name not in left_out)
 
     @property
     def each(self) -> tuple["Situation", ...]:
@@ -51,23 +62,28 @@ class Situation:
 
     @property
     def candidates(self) -> tuple[CandidateStatus, ...]:
-        """All candidates as far as they are resolved, in the order of the spec."""
+        """Those that are compared, as far as they are resolved, in the order of the spec."""
         return tuple(item.candidate for item in self.each)
+
+    @property
+    def asked_candidates(self) -> tuple[CandidateStatus, ...]:
+        """The same with those that are left out."""
+        return tuple(self.of(name).candidate for name in self.asked)
 
     @property
     def part(self) -> str:
         """What tells the compare Job of this candidate from the others'; empty where there is one candidate."""
-        return part_name(self.candidate.fine_tune_job) if len(self.names) > 1 else ""
+        return part_name(self.candidate.fine_tune_job) if len(self.asked) > 1 else ""
 
     @property
     def compare_folder(self) -> str:
         """Each of several candidates has a folder of its own."""
-        return f"{self.folder}/{self.candidate.fine_tune_job}" if len(self.names) > 1 else self.folder
+        return f"{self.folder}/{self.candidate.fine_tune_job}" if len(self.asked) > 1 else self.folder
 
     @property
     def candidate(self) -> CandidateStatus:
         """The candidate as far as it is resolved."""
-        name = self.about or self.names[0]
+        name = self.about or self.asked[0]
         known = next((item for item in self.status.candidates if item.fine_tune_job == name), None)
         return known or CandidateStatus(fine_tune_job=name)
 
@@ -124,9 +140,9 @@ class Situation:
 
     def having(self, candidate: CandidateStatus, **fields: Any) -> "Situation":
         """The same with more of the status known."""
-        others = {item.fine_tune_job: item for item in self.candidates}
+        others = {item.fine_tune_job: item for item in self.asked_candidates}
         changed = others | {candidate.fine_tune_job: candidate}
-        known = tuple(changed[name] for name in self.names if changed[name] != CandidateStatus(fine_tune_job=name))
+        known = tuple(changed[name] for name in self.asked if changed[name] != CandidateStatus(fine_tune_job=name))
         return self._with(candidates=known, **fields)
 
     def of(self, name: str) -> "Situation":

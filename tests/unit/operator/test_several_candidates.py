@@ -1,6 +1,9 @@
-"""A Comparison with several candidates: all are waited for, each is evaluated and compared once, the best is named."""
+"""A Comparison with several candidates: all are waited for, each is evaluated and compared once, the best is named.
+One that left no model is left out."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
@@ -9,6 +12,7 @@ from finetune_api.group import Kind, Label, Step
 from finetune_api.orders import CompareOrder, PrepareEvaluationOrder
 from finetune_api.results import CompareResult, cut_name
 from finetune_operator.digests import part_name
+from finetune_operator.plan.actions import MakeSureItIsGone
 
 from .building import (
     DIGEST,
@@ -18,10 +22,15 @@ from .building import (
     ended,
     fine_tune_job,
     job_of,
+    made_by,
+    moment,
+    newer,
+    rerun,
     running,
     with_result,
     with_status,
 )
+from .comparisons import SETTLED
 from .deciding import decide, order_of, told
 from .outcomes import compared, evaluation_succeeded, evaluations_of, resolved, succeeded
 
@@ -83,12 +92,129 @@ def test_all_candidates_are_waited_for_and_those_that_are_there_are_bound() -> N
     assert first.fine_tuned_model is not None and second.fine_tuned_model is None
 
 
+def failed(name: str, **metadata: Any) -> Raw:
+    why = {"type": "Failed", "status": "True", "reason": "DatasetInvalid", "message": "Line 3 is no JSON."}
+    conditions = [{**why, "lastTransitionTime": moment()}]
+    return with_status(fine_tune_job(name, metadata=metadata), phase="Failed", conditions=conditions)
+
+
 @pytest.mark.parametrize("failing", NAMES)
-def test_a_candidate_that_failed_ends_the_comparison_by_its_name(failing: str) -> None:
-    jobs = [with_status(fine_tune_job(name), phase="Failed" if name == failing else "Training") for name in NAMES]
+def test_a_candidate_that_failed_is_told_of_while_the_others_are_waited_for(failing: str) -> None:
+    jobs = [failed(name) if name == failing else with_status(fine_tune_job(name), phase="Training") for name in NAMES]
     decision = decide(of_both(), *jobs)
+    assert (decision.phase, decision.reason, decision.created) == ("Pending", "WaitingForCandidate", [])
+    assert f"It is left out: FineTuneJob {failing} failed: Line 3 is no JSON." in decision.message
+    assert all(item.left_out is None for item in decision.status.candidates), "it may still be mended"
+
+
+@pytest.mark.parametrize("failing", NAMES)
+def test_the_others_are_compared_without_a_candidate_that_failed(failing: str) -> None:
+    (other,) = set(NAMES) - {failing}
+    decision = decide(of_both(), failed(failing), *trained(other))
+    order = order_of(decision.created[0])
+    assert isinstance(order, PrepareEvaluationOrder)
+    assert [item.name for item in order.models] == ["base", other]
+    assert {item.fine_tune_job: item.left_out for item in decision.status.candidates} == {
+        failing: f"FineTuneJob {failing} failed: Line 3 is no JSON.",
+        other: None,
+    }
+
+
+def test_a_candidate_that_was_deleted_is_left_out_once_the_api_server_says_so_too() -> None:
+    there = told(of_both(), fine_tune_job("first"), fine_tune_job("second"))
+    decision = decide(there, *trained("second"), now=SETTLED)
+    first, second = decision.status.candidates
+    assert first.left_out is not None and "was deleted before it left a model" in first.left_out
+    assert second.left_out is None
+    assert isinstance(decision.plan.actions[0], MakeSureItIsGone)
+    assert decision.plan.actions[0].name == "first"
+
+
+def test_a_comparison_without_any_candidate_fails_and_says_why() -> None:
+    decision = decide(of_both(), *map(failed, NAMES))
     assert (decision.phase, decision.reason) == ("Failed", "CandidateFailed")
-    assert f"FineTuneJob {failing} failed" in decision.message
+    assert "FineTuneJob first failed" in decision.message
+
+
+def comparing_the_second_alone() -> tuple[Raw, ...]:
+    """The first failed; base and second are evaluated."""
+    models = (failed("first"), *trained("second"))
+    there = told(of_both(), *models)
+    step = job_of(there, Step.PREPARE, ended="Complete")
+    others = (*models, step, with_result(step, resolved(("base", DIGEST), ("second", OTHER_DIGEST))))
+    made = evaluations_of(there, *others)
+    there = told(there, *others)
+    done = [evaluation_succeeded(each, digest) for each, digest in zip(made, (DIGEST, OTHER_DIGEST), strict=True)]
+    return there, *others, *done
+
+
+def test_what_was_left_out_is_told_in_order_and_status_to_the_end() -> None:
+    there, *others = comparing_the_second_alone()
+    (made,) = decide(there, *others).created
+    order = order_of(made)
+    assert isinstance(order, CompareOrder)
+    assert (order.candidate.name, order.rivals) == ("second", ())
+    assert [(item.name, item.why) for item in order.left_out] == [
+        ("first", "FineTuneJob first failed: Line 3 is no JSON.")
+    ]
+    job = compare_job(there, "second", done="Complete")
+    decision = decide(there, *others, job, with_result(job, compared("second")))
+    assert (decision.phase, decision.reason) == ("Succeeded", "Compared")
+    assert "Left out: FineTuneJob first failed" in decision.message
+    first, second = decision.status.candidates
+    assert (first.left_out is not None, first.verdict, second.left_out, second.verdict) == (
+        True,
+        None,
+        None,
+        "Improved",
+    )
+    assert decision.status.report == second.report
+    assert decision.status.summary is not None
+
+
+def test_what_was_left_out_stays_out_of_this_run_though_it_is_mended() -> None:
+    there, _, *others = comparing_the_second_alone()
+    order = order_of(decide(there, *trained("first"), *others).created[0])
+    assert isinstance(order, CompareOrder) and [item.name for item in order.left_out] == ["first"]
+
+
+def test_a_rerun_asks_for_what_was_left_out_again() -> None:
+    there, first, *others = comparing_the_second_alone()
+    job = compare_job(there, "second", done="Complete")
+    done = (*others, job, with_result(job, compared("second")))
+    there = told(there, first, *done)
+    assert there["status"]["phase"] == "Succeeded"
+    decision = decide(rerun(there), *trained("first"), *done)
+    order = order_of(decision.created[0])
+    assert isinstance(order, PrepareEvaluationOrder)
+    assert [item.name for item in order.models] == ["base", "first", "second"]
+    assert all(item.left_out is None for item in decision.status.candidates)
+
+
+def test_a_lost_status_leaves_out_the_same_one() -> None:
+    there, *others = comparing_the_second_alone()
+    forgotten = newer(there)
+    forgotten["status"] = {"observedGeneration": -1}
+    decision = decide(forgotten, *others)
+    assert [item.left_out is None for item in decision.status.candidates] == [False, True]
+    order = order_of(decision.created[0])
+    assert isinstance(order, PrepareEvaluationOrder) and [item.name for item in order.models] == ["base", "second"]
+
+
+def test_a_model_that_is_deleted_once_all_are_bound_ends_the_comparison() -> None:
+    there, *others = comparing()
+    without = [each for each in others if each["kind"] != "FineTunedModel" or "first" not in each["metadata"]["name"]]
+    assert len(without) == len(others) - 1
+    decision = decide(there, *without, now=SETTLED)
+    assert (decision.phase, decision.reason) == ("Failed", "CandidateDeleted")
+
+
+def test_a_recipe_is_not_judged_without_one_of_its_seeds() -> None:
+    maker = fine_tune_job("recipe", training={"seeds": [1, 2]})
+    first = made_by(failed("first"), maker)
+    second, model = trained("second")
+    decision = decide(of_both(), first, made_by(second, maker), model)
+    assert (decision.phase, decision.reason) == ("Failed", "CandidateFailed")
 
 
 def test_prepare_asks_for_the_baseline_once_and_for_each_candidate() -> None:

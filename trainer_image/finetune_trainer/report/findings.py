@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from finetune_api.comparison import Cost
 from finetune_api.finetunejob import DatasetSummary
+from finetune_api.orders import LeftOut
 from finetune_trainer.flips.flips import Flip, flips
 from finetune_trainer.report.learning_curve import Losses
 from finetune_trainer.scoring.predictions import ScoredPrediction
@@ -50,6 +51,8 @@ class Findings:
     """Of the training, where its folder was at hand."""
     dataset: DatasetSummary | None = None
     """What the candidate learnt from, likewise."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Candidates that left no model to compare."""
     slices: Slices = field(default_factory=Slices)
     """Where the difference lies."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from findings_of import findings_among, right_for, small_suite
 
+from finetune_api.orders import LeftOut
 from finetune_trainer import figures
 from finetune_trainer.report import several
 from finetune_trainer.report.findings import Findings
@@ -103,3 +105,17 @@ def test_too_few_seeds_are_said_to_be_too_few() -> None:
 
 def test_without_replicates_nothing_is_said_of_a_recipe() -> None:
     assert "Recipe" not in render(among("weak"), WRITTEN) and "recipe, over" not in as_markdown(among("weak"))
+
+
+def test_candidates_that_were_left_out_are_named_with_the_reason_in_every_form(tmp_path: Path) -> None:
+    why = "FineTuneJob third failed: line 3 <b> is no JSON."
+    alone = findings_among(small_suite("eps"), right_for(0.2), {"one": right_for(0.9)}, "one")
+    for number, findings in enumerate((among("strong"), replace(alone, result=replace(alone.result, ranking=())))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_report(replace(findings, left_out=(LeftOut(name="third", why=why),)), folder)
+        page = (folder / "report.html").read_text()
+        assert "<h2>Left out</h2>" in page and "<b>third</b>: FineTuneJob third failed: line 3 &lt;b&gt; is" in page
+        assert r"left out: third: FineTuneJob third failed: line 3 \<b\> is" in (folder / "report.md").read_text()
+        assert json.loads((folder / "report.json").read_text())["leftOut"] == [{"name": "third", "why": why}]
+    assert "Left out" not in render(among("strong"), WRITTEN)
