@@ -59,7 +59,8 @@ class WireModel(ApiModel):
     model_config = ConfigDict(extra="forbid")
 
 
-Text = Annotated[str, Field(max_length=1024)]
+TEXT_LIMIT = 1024
+Text = Annotated[str, Field(max_length=TEXT_LIMIT)]
 LongText = Annotated[str, Field(max_length=32768)]
 Timestamp = Annotated[str, Field(max_length=64)]
 """RFC 3339 in UTC, to the second."""

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from finetune_api.fields import TEXT_LIMIT
 from finetune_api.finetunedmodel import FineTunedModelStatus, ModelScore, Stage
 from finetune_api.finetunejob import TrainingSummary
 from finetune_api.sources import SuiteSource
@@ -73,6 +74,11 @@ def _score(comparison: ComparisonResource, model: str) -> list[ModelScore]:
 
 
 def suite_name(suite: SuiteSource) -> str:
+    """As the status has room for it: a path alone may be as long."""
+    return _whole_name(suite)[:TEXT_LIMIT]
+
+
+def _whole_name(suite: SuiteSource) -> str:
     if suite.config_map is not None:
         return f"configMap/{suite.config_map.name}"
     if suite.persistent_volume_claim is not None:

@@ -158,6 +158,14 @@ class ApiServer:
         changed["metadata"]["generation"] += 1
         return self._changed(changed)
 
+    def replace_spec(self, kind: str, name: str, spec: Raw) -> Raw:
+        """As `kubectl replace`: what is not said any more is gone."""
+        body = self.read(kind, name)
+        self._check(kind, "spec", spec)
+        changed = {**body, "spec": copy.deepcopy(spec)}
+        changed["metadata"]["generation"] += body["spec"] != spec
+        return self._changed(changed)
+
     def annotate(self, kind: str, name: str, key: str, value: str) -> Raw:
         body = self.read(kind, name)
         body["metadata"].setdefault("annotations", {})[key] = value

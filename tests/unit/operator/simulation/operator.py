@@ -20,7 +20,7 @@ from finetune_operator.views import Key
 from finetune_operator.workqueue import WorkQueue
 
 from . import virtual_time
-from .api_server import ApiServer, Change
+from .api_server import OUR_KINDS, ApiServer, Change
 from .weather import Weather
 
 Answer = TypeVar("Answer")
@@ -236,7 +236,7 @@ class SimulatedOperator:
                 (self._intake.workload_gone if gone else self._intake.workload)(body)
             case "Event":
                 self._intake.trouble(body)
-            case kind if gone:
+            case kind if kind in OUR_KINDS and gone:
                 self._intake.resource_gone(Kind(kind), body)
-            case kind:
+            case kind if kind in OUR_KINDS:
                 self._intake.resource(Kind(kind), body)

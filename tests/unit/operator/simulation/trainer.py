@@ -95,7 +95,8 @@ class Trainer:
 def trained_in(folder: str) -> TrainResult:
     """Another result for each run, so that none can pass for another's."""
     digest = sha256(folder.encode()).hexdigest()
-    told = {"adapter_digest": f"sha256:{digest}", "final_loss": f"0.{int(digest[:4], 16):05}"}
+    figures = {"final_loss": f"0.{int(digest[:4], 16):05}", "energy_kwh": "1.5", "energy_note": None}
+    told = {"adapter_digest": f"sha256:{digest}", **figures}
     return TRAINED.model_copy(update={"training": TRAINED.training.model_copy(update=told)})
 
 
