@@ -1,5 +1,6 @@
 """Everything that is known of the cluster, as the watches told it. Reconciles read only from here."""
 
+import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -51,8 +52,9 @@ class Cache:
         """Resources of ours by uid."""
         self._works_for: dict[str, str] = {}
         """uid of the resource that a Job or pod, by its uid, works for."""
-        self._gone: OrderedDict[str, None] = OrderedDict()
-        """uids of what was deleted lately."""
+        self._gone: OrderedDict[str, float] = OrderedDict()
+        """uids of what was deleted lately, with the version of the deletion: a Job or pod is gone for us when somebody
+        takes its labels away, and may come back with them."""
 
     # Resources of ours
 
@@ -97,7 +99,7 @@ class Cache:
 
     def drop_resource(self, key: Key, uid: str) -> None:
         """A namesake that was made since is left alone."""
-        _keep(self._gone, uid, None)
+        _keep(self._gone, uid, math.inf)
         self._key_of.pop(uid, None)
         self._obstacles.pop(uid, None)
         known = self._resources.get(key)
@@ -137,13 +139,18 @@ class Cache:
 
     def _put(self, views: dict[str, dict[str, View]], view: View) -> None:
         known = views.get(view.owned.uid, {}).get(view.name)
-        if view.uid in self._gone or (known is not None and known.resource_version > view.resource_version):
+        if known is not None and known.resource_version > view.resource_version:
+            return
+        if view.resource_version <= self._gone.get(view.uid, -1):
             return
         views[view.owned.uid][view.name] = view
         self._works_for[view.uid] = view.owned.uid
 
     def _drop(self, views: dict[str, dict[str, View]], view: View) -> None:
-        _keep(self._gone, view.uid, None)
+        known = views.get(view.owned.uid, {}).get(view.name)
+        if known is not None and known.uid == view.uid and known.resource_version > view.resource_version:
+            return
+        _keep(self._gone, view.uid, max(view.resource_version, self._gone.get(view.uid, -1)))
         self._warnings.pop(view.uid, None)
         self._works_for.pop(view.uid, None)
         mine = views.get(view.owned.uid, {})
@@ -151,6 +158,16 @@ class Cache:
             del mine[view.name]
         if not mine:
             views.pop(view.owned.uid, None)
+
+    def job(self, uid: str) -> JobView | None:
+        return self._of_uid(self._jobs, uid)
+
+    def pod(self, uid: str) -> PodView | None:
+        return self._of_uid(self._pods, uid)
+
+    def _of_uid(self, views: dict[str, dict[str, View]], uid: str) -> View | None:
+        mine = views.get(self._works_for.get(uid, ""), {})
+        return next((view for view in mine.values() if view.uid == uid), None)
 
     def all_jobs(self) -> list[JobView]:
         return [job for jobs in self._jobs.values() for job in jobs.values()]

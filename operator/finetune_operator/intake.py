@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,7 +21,8 @@ Raw = Mapping[str, Any]
 
 
 class Intake:
-    """Takes objects as the API server sends them. With `quietly`, nothing is reconciled yet: an initial list."""
+    """Takes objects as the API server sends them. With `quietly`, nothing is reconciled yet: an initial list. A Job or
+    pod whose labels somebody took away or changed is none of ours any more."""
 
     def __init__(self, cache: Cache, queue: WorkQueue[Key]) -> None:
         self._cache = cache
@@ -52,6 +54,8 @@ class Intake:
         if job is not None:
             self._cache.put_job(job)
             self._wake(job, quietly)
+        elif (known := self._cache.job(body["metadata"]["uid"])) is not None:
+            self.forget_job(replace(known, resource_version=int(body["metadata"]["resourceVersion"])))
 
     def job_gone(self, body: Raw) -> None:
         job = job_view(body)
@@ -67,6 +71,8 @@ class Intake:
         if pod is not None:
             self._cache.put_pod(pod)
             self._wake(pod, quietly)
+        elif (known := self._cache.pod(body["metadata"]["uid"])) is not None:
+            self.forget_pod(replace(known, resource_version=int(body["metadata"]["resourceVersion"])))
 
     def pod_gone(self, body: Raw) -> None:
         pod = pod_view(body)

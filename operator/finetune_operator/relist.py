@@ -4,7 +4,7 @@ what was deleted meanwhile: a Job that is gone would be waited for, for ever."""
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -107,13 +107,13 @@ class Relist:
         inventory = await self._inventory("batch/v1", "Job", namespace, OURS, self._intake.job)
         for job in self._cache.all_jobs():
             if inventory.lacks(job.namespace, job.uid, job.resource_version):
-                self._intake.forget_job(job)
+                self._intake.forget_job(replace(job, resource_version=inventory.resource_version))
 
     async def _pods(self, namespace: str) -> None:
         inventory = await self._inventory("v1", "Pod", namespace, OURS, self._intake.pod)
         for pod in self._cache.all_pods():
             if inventory.lacks(pod.namespace, pod.uid, pod.resource_version):
-                self._intake.forget_pod(pod)
+                self._intake.forget_pod(replace(pod, resource_version=inventory.resource_version))
 
     async def _nodes(self) -> None:
         """By name: a node that is made anew is the same machine."""

@@ -314,6 +314,19 @@ def test_jobs_and_pods_whose_labels_are_not_ours_are_passed_over(labels: dict[st
     assert pod_view(body) is None
 
 
+@pytest.mark.parametrize("back", [True, False])
+def test_a_job_whose_labels_were_taken_away_is_none_of_ours_until_it_has_them_again(back: bool) -> None:
+    owner = fine_tune_job()
+    job = job_of(owner, Step.TRAIN)
+    cache = scene(owner, job).cache
+    intake = Intake(cache, WorkQueue(lambda: 0.0))
+    bare = newer(job)
+    bare["metadata"]["labels"] = {}
+    intake.job(bare)
+    intake.job(newer(job) if back else job)
+    assert len(cache.children(uid_of(owner)).items) == back, "an event from before brings it not back"
+
+
 def test_an_object_without_a_status_is_a_new_one() -> None:
     job = job_of(fine_tune_job(), Step.TRAIN)
     pod = pod_of(job)

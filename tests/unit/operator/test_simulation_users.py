@@ -220,3 +220,42 @@ def test_a_strangers_job_of_the_same_name_is_never_touched() -> None:
     assert world.phase(JOB, "tuned") == "Failed"
     assert world.status(JOB, "tuned")["conditions"][-1]["reason"] == "NameConflict"
     assert [write for write in world.server.writes if write.verb in ("delete", "suspend")] == []
+
+
+@given(seed=seeds, moment=st.floats(min_value=0, max_value=40))
+@examples(10)
+def test_owners_that_are_taken_from_the_jobs_change_nothing(seed: int, moment: float) -> None:
+    async def tell(world: World) -> None:
+        world.apply(fine_tune_job())
+        await asyncio.sleep(moment)
+        for job in world.server.all("Job"):
+            world.server.strip_owners("Job", job["metadata"]["name"])
+
+    world = story(tell, seed=seed)
+    assert (world.phase(JOB, "tuned"), world.machinery.most_at_once) == ("Succeeded", 1)
+    assert world.jobs() == [("tuned", "prepare", 1), ("tuned", "train", 1)]
+
+
+@given(seed=seeds, moment=st.floats(min_value=0, max_value=40), back=st.booleans())
+@examples(20)
+def test_labels_that_are_taken_from_the_jobs_are_reported_or_the_work_goes_on(
+    seed: int, moment: float, back: bool
+) -> None:
+    async def tell(world: World) -> None:
+        world.apply(fine_tune_job())
+        await asyncio.sleep(moment)
+        taken = {job["metadata"]["name"]: job["metadata"]["labels"] for job in world.server.all("Job")}
+        for name in taken:
+            world.server.label("Job", name, {})
+        await asyncio.sleep(3)
+        for name, labels in taken.items() if back else ():
+            world.server.label("Job", name, labels)
+        before = len(world.server.writes)
+        await asyncio.sleep(120)
+        assert len(world.server.writes) - before < 30, "it does not spin"
+
+    world = story(tell, seed=seed)
+    assert world.machinery.most_at_once <= 1
+    assert set(Counter(world.trainer.computed).values()) <= {1}
+    if world.phase(JOB, "tuned") != "Succeeded":
+        assert world.status(JOB, "tuned")["conditions"][-1]["reason"] == "NameConflict"

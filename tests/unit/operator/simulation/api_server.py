@@ -171,6 +171,21 @@ class ApiServer:
         body["metadata"].setdefault("annotations", {})[key] = value
         return self._changed(body)
 
+    def strip_owners(self, kind: str, name: str) -> Raw:
+        body = self.read(kind, name)
+        body["metadata"].pop("ownerReferences", None)
+        return self._changed(body)
+
+    def label(self, kind: str, name: str, labels: dict[str, str]) -> Raw:
+        """All labels anew. Watches select by them: for those who listen, what has none any more is gone."""
+        body = self.read(kind, name)
+        before = copy.deepcopy(body)
+        body["metadata"]["labels"] = labels
+        changed = self._changed(body)
+        if not labels:
+            self._announce("DELETED", {**before, "metadata": {**before["metadata"], **_version_of(changed)}})
+        return changed
+
     def wipe_status(self, kind: str, name: str) -> Raw:
         return self._changed({**self.read(kind, name), "status": MODELS[Kind(kind)][1]().to_manifest()})
 
@@ -200,10 +215,17 @@ class ApiServer:
     def _tell(self, type_: str, body: Raw) -> Raw:
         self.version += 1
         body["metadata"]["resourceVersion"] = str(self.version)
-        change = Change(type_, copy.deepcopy(body))  # one for all: nobody who hears it writes to it
+        self._announce(type_, copy.deepcopy(body))
+        return copy.deepcopy(body)
+
+    def _announce(self, type_: str, body: Raw) -> None:
+        change = Change(type_, body)  # one for all: nobody who hears it writes to it
         for watcher in list(self.watchers):
             watcher(change)
-        return copy.deepcopy(body)
+
+
+def _version_of(body: Raw) -> Raw:
+    return {"resourceVersion": body["metadata"]["resourceVersion"]}
 
 
 def _content(body: Raw) -> Raw:
