@@ -25,66 +25,10 @@ def convert(tmp_path: Path, kind: str, *names: str) -> dict[str, tuple[Example, 
     return dict(load_suite(tmp_path / "suite").examples)
 
 
-def test_fiqa_is_one_example_for_each_sentence_and_company(tmp_path: Path) -> None:
-    found = convert(tmp_path, "fiqa", "task1_headline_ABSA_train.json", "fiqa.csv")["fiqa"]
-    assert [(each.group, each.reference) for each in found] == [
-        ("norvale", "positive"),
-        ("harrow bank", "negative"),
-        ("tessel", "positive"),
-        ("norvale", "neutral"),
-        ("kestrel", "negative"),
-        ("orla", "neutral"),
-    ]
-
-
-def test_phrasebank_sentences_of_one_wording_are_one_group(tmp_path: Path) -> None:
-    found = convert(tmp_path, "phrasebank", "Sentences_AllAgree.txt")["phrasebank"]
-    assert [each.reference for each in found] == ["positive", "positive", "neutral", "negative"]
-    assert len({each.group for each in found}) == 3
-    assert found[0].group == found[1].group
-    assert found[0].messages is not None and "Brännö" in found[0].messages[0].content
-
-
-def test_finqa_is_grouped_by_company_and_told_in_percent_where_the_answer_is(tmp_path: Path) -> None:
-    found = convert(tmp_path, "finqa", "test.json")
-    assert [(each.group, each.reference) for each in found["finqa-number"]] == [
-        ("NRV", "25.00%"),
-        ("NRV", "250.0"),
-        ("TSL", "1.25"),
-    ]
-    (yes,) = found["finqa-yes-no"]
-    assert yes.reference == "yes"
-    assert yes.messages is not None and "net revenue | $ 1250.0 | $ 1000.0" in yes.messages[0].content
-
-
 def test_sentences_are_joined_over_others() -> None:
     first, second, third = "a b c d e f g", "c d e f g 1 h", "d e f g 99 h i"
     assert clusters([first, "x y", second, third]) == [0, 1, 2, 2]
     assert clusters([first, "b c d e f g h", "c d e f g h i"]) == [0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "content", "message"),
-    [
-        ("fiqa", "a.csv", "sentence,target\n", "a.csv: no column sentiment_score"),
-        ("fiqa", "a.csv", "sentence,target,sentiment_score\nx,y,nan\n", "a.csv, line 2: sentiment_score: 'nan'"),
-        ("fiqa", "a.json", "[]", "a.json: expected an object"),
-        ("fiqa", "a.json", '{"1": {"info": [{}]}}', "a.json, entry 1: target: missing"),
-        ("fiqa", "a.json", "{", "a.json: not valid JSON"),
-        ("phrasebank", "a.txt", "fine@good\n", "a.txt, line 1: expected sentence@label"),
-        ("finqa", "a.json", "{}", "a.json: expected a list"),
-        ("finqa", "a.json", '[{"filename": "A/1"}]', "a.json, entry 1: qa: missing"),
-        ("finqa", "a.json", "[]", "FinQA: the files hold no example"),
-    ],
-)
-def test_a_file_of_another_form_is_refused_and_nothing_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, name: str, content: str, message: str
-) -> None:
-    (tmp_path / name).write_text(content)
-    output = tmp_path / "out" / "suite"
-    assert main(["suite", "convert", "--from", kind, str(tmp_path / name), "--output", str(output)]) == 2
-    assert message in capsys.readouterr().err
-    assert not output.parent.exists() or list(output.parent.iterdir()) == []
 
 
 def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

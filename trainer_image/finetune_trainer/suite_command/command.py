@@ -10,12 +10,14 @@ from pathlib import Path
 
 from finetune_trainer.scoring.predictions import PredictionsError, read_predictions
 from finetune_trainer.statistics.least_groups import MINIMUM_EFFECTIVE_GROUPS
-from finetune_trainer.suite_command import lm_eval, published, writing
+from finetune_trainer.suite_command import lm_eval, writing
+from finetune_trainer.suite_command.published.formats import FORMATS
 from finetune_trainer.suites.load import load_suite
 from finetune_trainer.suites.model import LoadedSuite, SuiteError, Task
 from finetune_trainer.suites.splitting import is_search
 
 DONE, REFUSED = 0, 2
+_NAMED = 5
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,9 +32,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _convert(options: argparse.Namespace) -> str:
-    converted = published.FORMATS[options.format](options.files)
+    converted = FORMATS[options.format](options.files)
     writing.write_suite(converted, options.output)
-    return _told(load_suite(options.output))
+    return "\n".join([_told(load_suite(options.output)), *_left_out(converted.left_out)])
+
+
+def _left_out(places: Sequence[str]) -> list[str]:
+    if not places:
+        return []
+    return [f"  left out, as they contradict themselves: {len(places)}", *(f"    {place}" for place in places[:_NAMED])]
 
 
 def _check(options: argparse.Namespace) -> str:
@@ -87,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     convert = commands.add_parser("convert", help="turn a published data set into a suite's folder")
-    convert.add_argument("--from", dest="format", choices=sorted(published.FORMATS), required=True)
+    convert.add_argument("--from", dest="format", choices=sorted(FORMATS), required=True)
     convert.add_argument("files", type=Path, nargs="+", metavar="FILE")
     convert.add_argument("--output", type=Path, required=True, metavar="DIR", help="a folder that is not there yet")
     convert.set_defaults(carry_out=_convert)

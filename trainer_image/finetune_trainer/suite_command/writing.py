@@ -5,22 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from finetune_trainer.suite_command.published.converted import Converted
 from finetune_trainer.suites.load import SUITE_FILE, load_suite
-from finetune_trainer.suites.model import Example, Suite, SuiteError
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A suite that came from elsewhere. Its examples go to the file that their task names."""
-
-    suite: Suite
-    examples: Sequence[Example]
+from finetune_trainer.suites.model import SuiteError
 
 
 def write_suite(converted: Converted, folder: Path) -> None:
