@@ -172,6 +172,7 @@ def _termination(terminated: Raw | None) -> Termination | None:
         reason=terminated.get("reason", ""),
         message=terminated.get("message", ""),
         finished_at=terminated.get("finishedAt") or "",
+        started_at=terminated.get("startedAt") or "",
     )
 
 

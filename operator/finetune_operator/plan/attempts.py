@@ -1,6 +1,6 @@
 """How one attempt of a step stands: a table from what Job, pod and Events show to a state and its cause."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -82,10 +82,14 @@ def state_of(children: Children, run: str, step: Step, attempt: int, now: dateti
     attempts = children.of(run, step)
     if not attempts:
         return Absent()
-    state = _state(attempts[-1], step, now)
+    state = state_of_latest(attempts, step, now)
     over = isinstance(state, Broken) or (isinstance(state, Done) and step is Step.PREPARE)
-    if over and attempts[-1].job.owned.attempt < attempt:
-        return Absent()
+    return Absent() if over and attempts[-1].job.owned.attempt < attempt else state
+
+
+def state_of_latest(attempts: Sequence[Child], step: Step, now: datetime) -> State:
+    """That of the last of these. A result that is lost again counts as a failure."""
+    state = _state(attempts[-1], step, now)
     if isinstance(state, Broken) and state.result_lost:
         return replace(state, counted=state.counted or any(_lost_its_result(child) for child in attempts[:-1]))
     return state

@@ -14,7 +14,7 @@ from finetune_api.runs import Run
 from finetune_api.sources import BaseModelSource, ClaimPath, SuiteSource
 from finetune_operator.manifests import jobs, orders, queueing, volumes
 from finetune_operator.observed import ObservedEvaluation
-from finetune_operator.plan import attempts, kueue, lifecycle
+from finetune_operator.plan import attempt_history, attempts, kueue, lifecycle
 from finetune_operator.plan.actions import NOTHING, Action, Plan
 from finetune_operator.plan.attempts import Done, Paused, Running, State, Suspended, Waiting
 from finetune_operator.plan.conditions import Wanted
@@ -78,8 +78,16 @@ def plan(observed: ObservedEvaluation, now: datetime) -> Plan:
     situation = Situation(observed, course, now)
     stale = superseded_jobs(observed.children, course.run)
     ended = course.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
-    decided = Plan(acknowledged(observed.evaluation)) if ended else _work(situation)
+    decided = Plan(acknowledged(observed.evaluation)) if ended else _work(_with_attempts(situation))
     return replace(decided, actions=(*decided.actions, *stale))
+
+
+def _with_attempts(situation: Situation) -> Situation:
+    """The status with what is seen of the attempts."""
+    known, children, run = situation.status.attempts, situation.observed.children, situation.run.digest
+    seen = attempt_history.with_what_is_seen(known, children, run, Step.EVALUATE, situation.now)
+    status = situation.status.model_copy(update={"attempts": seen})
+    return replace(situation, course=replace(situation.course, status=status))
 
 
 def _work(situation: Situation) -> Plan:

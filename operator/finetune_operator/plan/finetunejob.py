@@ -49,7 +49,8 @@ def plan(observed: ObservedFineTuneJob, now: datetime) -> Plan:
     course = lifecycle.course_of(observed.job, observed.children, now)
     situation = Situation(observed, course, now)
     stale = (*superseded_jobs(observed.children, course.run), *replicates.superseded(observed, course.run))
-    decided = _after_the_end(situation) if course.status.phase in (Phase.SUCCEEDED, Phase.FAILED) else _work(situation)
+    ended = course.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
+    decided = _after_the_end(situation) if ended else _work(situation.with_attempts())
     boosts = kueue.boosts(observed.children, course.run, observed.settings)
     return replace(decided, actions=(*decided.actions, *boosts, *stale))
 

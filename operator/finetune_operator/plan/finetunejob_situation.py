@@ -23,7 +23,7 @@ from finetune_operator.manifests import (
     volumes,
 )
 from finetune_operator.observed import ObservedFineTuneJob
-from finetune_operator.plan import attempts
+from finetune_operator.plan import attempt_history, attempts
 from finetune_operator.plan.attempts import Done, State
 from finetune_operator.plan.lifecycle import Course
 from finetune_operator.views import Child, FineTunedModelResource
@@ -93,6 +93,13 @@ class Situation:
     def on_the_volume(self, path: str | None) -> ClaimPath | None:
         """A file of the run's folder."""
         return None if path is None else ClaimPath(claim_name=self.claim, path=f"{self.folder}/{path}")
+
+    def with_attempts(self) -> "Situation":
+        """The status with what is seen of the training's attempts."""
+        known, children, run = self.status.attempts, self.observed.children, self.run.digest
+        seen = attempt_history.with_what_is_seen(known, children, run, Step.TRAIN, self.now)
+        status = self.status.model_copy(update={"attempts": seen})
+        return replace(self, course=replace(self.course, status=status))
 
     def state(self, step: Step) -> State:
         return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)

@@ -137,7 +137,7 @@ def without_result(child: Child) -> Broken:
 
 def failure_of(child: Child, step: Step) -> Broken:
     """Why the Job failed."""
-    decisive = _decisive(child)
+    decisive = decisive_end(child)
     if decisive is not None:
         return _blame(decisive, step)
     refused = next((pod for pod in child.pods if pod.reason or pod.message), None)
@@ -148,7 +148,7 @@ AFTERSHOCKS = frozenset({ExitCode.DEFECT, ExitCode.INFRASTRUCTURE})
 """How the other pods may end when one that they work with is gone: the connection to it breaks."""
 
 
-def _decisive(child: Child) -> Termination | None:
+def decisive_end(child: Child) -> Termination | None:
     """The end that ended the Job. One that was preempted or stopped before does not count, for its Job made another
     pod. Of several pods that failed together, the first one that is no aftershock of another's end."""
     ended = [(pod, pod.termination) for pod in child.pods if pod.termination is not None]
