@@ -142,7 +142,7 @@ class World:
         return {"/".join(name): body for name, body in sorted(ours.items())} | {"jobs": self.jobs()}
 
 
-TIMES = frozenset({"lastTransitionTime", "startedAt", "finishedAt", "notBefore", "creationTimestamp"})
+TIMES = frozenset({"lastTransitionTime", "startedAt", "finishedAt", "endedAt", "notBefore", "creationTimestamp"})
 UNSTEADY = frozenset({"resourceVersion", "generation", "observedGeneration", "labels", "earlierLooks"})
 
 
