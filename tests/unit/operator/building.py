@@ -285,6 +285,7 @@ def ended(
         "exitCode": exit_code,
         "reason": reason or ("Error" if exit_code else "Completed"),
         "message": message,
+        "startedAt": moment(-100),
         "finishedAt": moment(seconds),
     }
     conditions = [{"type": "DisruptionTarget", "status": "True", "message": disrupted}] if disrupted else []

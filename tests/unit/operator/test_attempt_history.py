@@ -18,9 +18,7 @@ FULL = Failure(reason=Reason.STORAGE_FULL, message="The volume is full.").model_
 
 def failed_training(job: Raw, attempt: int, node: str = "node-1", code: int = 3) -> tuple[Raw, Raw]:
     train = job_of(job, Step.TRAIN, attempt, ended="Failed")
-    pod = ended(train, code, FULL)
-    pod["status"]["containerStatuses"][0]["state"]["terminated"]["startedAt"] = moment(-100)
-    return train, on_node(pod, node)
+    return train, on_node(ended(train, code, FULL), node)
 
 
 def history(body: Raw) -> list[dict[str, Any]]:
