@@ -115,6 +115,7 @@ class Reason(StrEnum):
     NODE_LOST = "NodeLost"
     POD_LOST = "PodLost"
     PREPARATION_LOST = "PreparationLost"
+    NO_PROGRESS = "NoProgress"
     INTERNAL_ERROR = "InternalError"
 
 

@@ -131,7 +131,8 @@ class Retry(ApiModel):
     limit: Annotated[int, Field(ge=0, le=20)] = 3
     """Failures that are tried again before the resource fails. Preemptions are not counted."""
     backoff_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
-    """Pause before the first retry, in seconds; it doubles with each one, up to an hour."""
+    """Pause before the first retry, in seconds; it doubles with each one, up to an hour. Up to a quarter of it is taken
+    off, so that not all come back at once."""
 
 
 class LocalReference(ApiModel):

@@ -19,7 +19,7 @@ from finetune_trainer.evaluation.examination import Examiner, batches_of
 from finetune_trainer.evaluation.likelihood import window_length
 from finetune_trainer.evaluation.loading import load_subject
 from finetune_trainer.evaluation.noise import Asked, asked_again, depends_on_batches, noise_floor
-from finetune_trainer.evaluation.partial import PartialPredictions
+from finetune_trainer.evaluation.partial import PartialPredictions, kept_batches
 from finetune_trainer.evaluation.questions import (
     QuestionTask,
     TextTask,
@@ -33,6 +33,7 @@ from finetune_trainer.evaluation.scores import overall_score, task_scores
 from finetune_trainer.evaluation.subject import KnownBases, Subject, find_subject
 from finetune_trainer.failures import UserError
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.restarts import RESTARTS_FILE, counted_restarts
 from finetune_trainer.scoring.predictions import ScoredPrediction
 from finetune_trainer.stopping import STOP
 from finetune_trainer.suites.model import LoadedSuite
@@ -73,6 +74,11 @@ def run(order: EvaluateOrder, reporter: Reporter) -> EvaluateResult:
     found = find_complete(directory, Step.EVALUATE, order.digest)
     if isinstance(found, EvaluateResult):
         return found
+    with counted_restarts(directory / f"{Step.EVALUATE}-{RESTARTS_FILE}", kept_batches(directory), "batch"):
+        return _evaluate(order, directory, reporter)
+
+
+def _evaluate(order: EvaluateOrder, directory: Path, reporter: Reporter) -> EvaluateResult:
     examination = _prepare(order, reporter)
     # Answers of another number format or GPU are other answers, though the evaluation is the same.
     identity = f"{order.digest} {examination.precision} {examination.device.product}"

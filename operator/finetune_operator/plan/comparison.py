@@ -261,7 +261,13 @@ def _broken(situation: Situation, broken: Broken, phase: Phase = Phase.COMPARING
     """Another attempt after a pause, or the end."""
     retry = situation.spec.retry
     after = lifecycle.after(
-        broken, situation.run, situation.status.failures, retry.limit, retry.backoff_seconds, situation.now
+        broken,
+        situation.observed.comparison.uid,
+        situation.run,
+        situation.status.failures,
+        retry.limit,
+        retry.backoff_seconds,
+        situation.now,
     )
     validated = situation.status.baseline_evaluation is not None
     if after.final:

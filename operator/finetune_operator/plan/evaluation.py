@@ -174,7 +174,13 @@ def _broken(situation: Situation, broken: Broken) -> Plan:
     """Another attempt after a pause, or the end."""
     retry = situation.spec.retry
     verdict = lifecycle.after(
-        broken, situation.run, situation.status.failures, retry.limit, retry.backoff_seconds, situation.now
+        broken,
+        situation.observed.evaluation.uid,
+        situation.run,
+        situation.status.failures,
+        retry.limit,
+        retry.backoff_seconds,
+        situation.now,
     )
     validated = situation.status.digest is not None
     if verdict.final:

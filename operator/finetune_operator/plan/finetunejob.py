@@ -194,7 +194,13 @@ def _broken(situation: Situation, broken: Broken) -> Plan:
     """Another attempt after a pause, or the end."""
     retry = situation.spec.retry
     verdict = lifecycle.after(
-        broken, situation.run, situation.status.failures, retry.limit, retry.backoff_seconds, situation.now
+        broken,
+        situation.observed.job.uid,
+        situation.run,
+        situation.status.failures,
+        retry.limit,
+        retry.backoff_seconds,
+        situation.now,
     )
     prepared = situation.prepared
     spent = {"failed_attempts_energy_kwh": broken.energy_kwh or situation.status.failed_attempts_energy_kwh}

@@ -8,12 +8,12 @@ from finetune_api.fields import ApiModel
 from finetune_api.group import Step
 from finetune_api.runs import PastRun, Run
 from finetune_operator.digests import BOUND_FIELDS, frozen_spec, run_digest
+from finetune_operator.plan.backoff import pause_seconds
 from finetune_operator.plan.conditions import timestamp
 from finetune_operator.plan.outcomes import Broken
 from finetune_operator.views import Children, JobState, Resource
 
 HISTORY_LIMIT = 10
-LONGEST_BACKOFF_SECONDS = 3600
 
 Spec = TypeVar("Spec", bound=ApiModel)
 Status = TypeVar("Status", bound=ApiModel)
@@ -154,16 +154,16 @@ class Retry:
     final: bool
 
 
-def after(broken: Broken, run: Run, failures: int, limit: int, backoff_seconds: int, now: datetime) -> Retry:
-    """Whether there is another attempt. Pauses double with each counted failure; those that are not counted, with each
-    attempt."""
+def after(broken: Broken, uid: str, run: Run, failures: int, limit: int, backoff_seconds: int, now: datetime) -> Retry:
+    """Whether the resource of this uid gets another attempt. Pauses double with each counted failure; those that are
+    not counted, with each attempt."""
     counted = failures + (1 if broken.counted else 0)
     if not broken.retry:
         return Retry(run, failures, final=True)
     if broken.counted and counted > limit:
         return Retry(run, counted, final=True)
-    doublings = (counted if broken.counted else run.attempt) - 1
-    pause = min(backoff_seconds * 2 ** min(doublings, 16), LONGEST_BACKOFF_SECONDS) if broken.pauses else 0
+    in_a_row = counted if broken.counted else run.attempt
+    pause = pause_seconds(backoff_seconds, in_a_row, uid, run.attempt) if broken.pauses else 0
     later = timestamp(now + timedelta(seconds=pause)) if pause else None
     return Retry(run.model_copy(update={"attempt": run.attempt + 1, "not_before": later}), counted, final=False)
 

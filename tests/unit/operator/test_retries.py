@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -87,14 +87,22 @@ def test_a_training_that_is_done_tells_its_energy_itself() -> None:
 def test_pauses_double_up_to_an_hour(failures: int, pause: int) -> None:
     job = after_failures(fine_tune_job(retry={"limit": 20}), failures)
     assert job["status"]["failures"] == failures
-    assert job["status"]["run"]["notBefore"] == moment(pause)
+    assert moment(0.75 * pause) <= job["status"]["run"]["notBefore"] <= moment(pause)
+
+
+def test_what_waits_longer_than_another_waits_so_whenever_it_is_reconciled() -> None:
+    names = ("a", "b", "c", "d")
+    pauses = {name: after_failures(fine_tune_job(name), 3)["status"]["run"]["notBefore"] for name in names}
+    assert len(set(pauses.values())) > 1
+    assert pauses == {name: after_failures(fine_tune_job(name), 3)["status"]["run"]["notBefore"] for name in names}
 
 
 def test_the_pause_is_waited_for_and_its_cause_stays_told() -> None:
     job = after_failures(fine_tune_job(), 1)
     pausing = decide(job, *attempts(job, 1), now=NOW + timedelta(seconds=10))
     assert pausing.created == []
-    assert pausing.plan.look_again_seconds == 20
+    until = datetime.fromisoformat(job["status"]["run"]["notBefore"])
+    assert pausing.plan.look_again_seconds == (until - NOW).total_seconds() - 10
     assert pausing.status.to_manifest() == job["status"], "why it waits is worth more than how long"
     assert pausing.reason == "StorageFailed"
 

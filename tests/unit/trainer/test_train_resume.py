@@ -22,9 +22,10 @@ from interruptions import (
 from safetensors.torch import load_file, save_file
 from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, prepared_with, trained
 
+from finetune_api.conditions import Reason
 from finetune_api.quantization import Precision
 from finetune_trainer import prepare_training
-from finetune_trainer.failures import UserError
+from finetune_trainer.failures import InfrastructureError, UserError
 from finetune_trainer.train import step
 
 pytestmark = pytest.mark.usefixtures("stop_request")
@@ -73,6 +74,18 @@ def test_the_time_of_all_attempts_counts(workplace: Workplace) -> None:
     attempts["attempts"][0]["seconds"] = 7200.0
     ledger.write_text(json.dumps(attempts))
     assert float(step.run(workplace.train_order(), workplace.reporter).training.hours) > 2.0
+
+
+def test_three_stops_without_a_newer_checkpoint_fail_once_and_then_it_goes_on(workplace: Workplace) -> None:
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    stopped(workplace, at=3)
+    stopped(workplace, "loading the base model", 0)
+    killed(workplace, "loading the base model", 0)
+    stopped(workplace, "loading the base model", 0)
+    with pytest.raises(InfrastructureError, match="more than step 4") as caught:
+        step.run(workplace.train_order(), workplace.reporter)
+    assert caught.value.reason == Reason.NO_PROGRESS
+    assert step.run(workplace.train_order(), workplace.reporter).training.steps == 10
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,14 @@ class FinishedBatch(_Line):
     predictions: tuple[ScoredPrediction, ...]
 
 
+def kept_batches(directory: Path) -> int:
+    """How many an earlier pod left, whosever they are."""
+    try:
+        return max(0, (directory / PARTIAL_FOLDER / _FILE).read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0
+
+
 class PartialPredictions:
     """A file that grows by a line a batch. What a crash left of a line is dropped, other content's work altogether."""
 

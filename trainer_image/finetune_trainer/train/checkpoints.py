@@ -192,6 +192,11 @@ class Checkpoints:
         return self.folder / f"{_PREFIX}{step}"
 
 
+def newest_step(folder: Path) -> int:
+    """Of the checkpoints that are in their place, whole or not; 0 where there is none."""
+    return max((step_of(path) for path in folder.glob(f"{_PREFIX}*")), default=0)
+
+
 def step_of(checkpoint: Path) -> int:
     number = checkpoint.name.removeprefix(_PREFIX)
     return int(number) if number.isdigit() else -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from finetune_api.conditions import Reason
@@ -16,9 +17,10 @@ from finetune_trainer.digests import folder_digest
 from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_folder
 from finetune_trainer.reporting import Reporter, SilentReporter
+from finetune_trainer.restarts import RESTARTS_FILE, counted_restarts
 from finetune_trainer.timestamps import utc_now
 from finetune_trainer.train.assignment import Assignment
-from finetune_trainer.train.checkpoints import Checkpoints
+from finetune_trainer.train.checkpoints import Checkpoints, newest_step
 from finetune_trainer.train.devices import choose_device
 from finetune_trainer.train.export import ADAPTER_FOLDER, MERGED_FOLDER, export_merged, help_with_export
 from finetune_trainer.train.guard.opening import watching
@@ -28,7 +30,7 @@ from finetune_trainer.train.loss_watch import StepLoss
 from finetune_trainer.train.merging import Difference
 from finetune_trainer.train.model_card import CARD_FILE, adapter_card
 from finetune_trainer.train.portions import Portions, portions_for
-from finetune_trainer.train.team import joined_team
+from finetune_trainer.train.team import Team, joined_team
 from finetune_trainer.train.tracking.curves import curves_of
 from finetune_trainer.train.usage_board import board_of_all_nodes
 from finetune_trainer.train.validation import perplexity
@@ -46,6 +48,7 @@ def train(
         reporter = reporter if team.is_first else SilentReporter()
         board = board_of_all_nodes(team)
         with (
+            _restarts(checkpoints_folder, team),
             curves_of(order, prepared, identity, reporter, are_kept=team.is_first) as curves,
             Ledger(checkpoints_folder, is_kept=team.is_first) as ledger,
             watching(order.gpus, device, order.guard, ledger, reporter, team, board) as watch,
@@ -73,6 +76,13 @@ def train(
                 return _write(assignment, identity, learnt, ledger, reporter)
             help_with_export(assignment, learnt)
             return None
+
+
+def _restarts(checkpoints_folder: Path, team: Team) -> AbstractContextManager[None]:
+    """One process counts for all: where it fails, the others lose it."""
+    if not team.is_first:
+        return nullcontext()
+    return counted_restarts(checkpoints_folder / RESTARTS_FILE, newest_step(checkpoints_folder), "step")
 
 
 def _of_these_steps(identity: str, portions: Portions) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from evaluation_desk import Desk, questions_asked
 
+from finetune_api.conditions import Reason
 from finetune_api.quantization import Quantization
 from finetune_api.results import EvaluateResult
 from finetune_trainer.evaluation import examination
 from finetune_trainer.evaluation.partial import PARTIAL_FOLDER
+from finetune_trainer.failures import InfrastructureError
 
 ROWS = 5
 _AT_A_BATCH = """
@@ -87,3 +89,15 @@ def test_what_was_asked_again_is_kept_too(desk: Desk, monkeypatch: pytest.Monkey
 
 def kept_result(desk: Desk) -> EvaluateResult:
     return EvaluateResult.model_validate_json((desk.root / "run" / "evaluate" / "result.json").read_text())
+
+
+def test_three_kills_before_another_batch_fail_once_and_then_it_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examination, "ROWS", ROWS)
+    for _ in range(3):
+        killed(desk, batch=1)
+    with pytest.raises(InfrastructureError, match="more than batch 0") as caught:
+        desk.evaluate()
+    assert caught.value.reason is Reason.NO_PROGRESS
+    assert desk.evaluate().tasks
