@@ -11,6 +11,7 @@ from finetune_operator.gpu_nodes import GpuNodes
 from finetune_operator.kueue_workloads import KueueWorkload, KueueWorkloads
 from finetune_operator.lessons import Lessons
 from finetune_operator.links import links
+from finetune_operator.turns import Estimates
 from finetune_operator.views import (
     AnyResource,
     Child,
@@ -37,6 +38,7 @@ class Cache:
         self.nodes = GpuNodes()
         self.lessons = Lessons()
         self.workloads = KueueWorkloads()
+        self.estimates = Estimates()
         self._resources: dict[Key, AnyResource] = {}
         self._jobs: dict[str, dict[str, JobView]] = defaultdict(dict)
         self._pods: dict[str, dict[str, PodView]] = defaultdict(dict)

@@ -22,6 +22,7 @@ class KueueCondition:
     holds: bool
     reason: str
     message: str
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class KueueWorkload:
     active: bool = True
     """Whether it may be admitted; one that is not is evicted, and waits until it may again."""
     boost: int = 0
+    priority: int = 0
+    created_at: str = ""
     conditions: tuple[KueueCondition, ...] = ()
 
     def condition(self, type_: str) -> KueueCondition | None:
@@ -63,13 +66,21 @@ def workload_view(body: Raw) -> KueueWorkload | None:
         api_version=body["apiVersion"],
         job_uid=job_uid,
         active=spec.get("active") is not False,
+        priority=int(spec.get("priority") or 0),
+        created_at=metadata.get("creationTimestamp", ""),
         boost=_boost(metadata.get("annotations") or {}),
         conditions=tuple(_condition(item) for item in status.get("conditions") or []),
     )
 
 
 def _condition(item: Raw) -> KueueCondition:
-    return KueueCondition(item["type"], item.get("status") == "True", item.get("reason", ""), item.get("message", ""))
+    return KueueCondition(
+        item["type"],
+        item.get("status") == "True",
+        item.get("reason", ""),
+        item.get("message", ""),
+        item.get("lastTransitionTime", ""),
+    )
 
 
 def _boost(annotations: Mapping[str, str]) -> int:

@@ -15,6 +15,7 @@ from finetune_operator.intake import Intake
 from finetune_operator.kueue_workloads import KUEUE_GROUP, WORKLOADS
 from finetune_operator.probes import Probes
 from finetune_operator.progress import ProgressFollower
+from finetune_operator.queue_watch import QueueWatch
 from finetune_operator.reconcile import Reconciler
 from finetune_operator.relist import Relist
 from finetune_operator.settings import Settings
@@ -90,9 +91,10 @@ class Operator:
             return
         self._synced = True
         follower = ProgressFollower(self._cache, self._cluster, self._queue, self._settings.progress_interval_seconds)
+        queue_watch = QueueWatch(self._cache, self._cluster, self._queue)
         relist = Relist(self._cache, self._cluster, self._intake, self._settings)
         work = [self._reconciler.work() for _ in range(self._settings.workers)]
-        keeping_up = (self._reconciler.resync(), relist.repeat(), follower.follow())
+        keeping_up = (self._reconciler.resync(), relist.repeat(), follower.follow(), queue_watch.follow())
         self._tasks = [asyncio.create_task(task) for task in (*work, *keeping_up)]
         for task in self._tasks:
             task.add_done_callback(self._note_defect)

@@ -67,6 +67,7 @@ def _fine_tune_job(cache: Cache, job: FineTuneJobResource, settings: Settings) -
         comparisons=_all_named(cache, Kind.COMPARISON, job, names | about),
         gpu_classes=_gpu_classes(cache, job, settings),
         lessons=cache.lessons.of(job.key.namespace),
+        place=cache.estimates.of(job),
     )
 
 
@@ -100,6 +101,7 @@ def _evaluation(cache: Cache, evaluation: EvaluationResource, settings: Settings
         settings=settings,
         children=cache.children(evaluation.uid),
         model=_named(cache, Kind.FINE_TUNED_MODEL, evaluation, evaluation.spec.model.fine_tuned_model),
+        place=cache.estimates.of(evaluation),
     )
 
 

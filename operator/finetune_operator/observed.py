@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from finetune_api.planning import GpuClass
+from finetune_api.runs import QueuePosition
 from finetune_operator.settings import Settings
 from finetune_operator.views import (
     Children,
@@ -28,6 +29,8 @@ class ObservedFineTuneJob:
     """FineTuneJobs that were made for the seeds of this one, of any run."""
     lessons: tuple[FineTunedModelResource, ...] = ()
     """What finished trainings of this namespace left, latest first."""
+    place: QueuePosition | None = None
+    """Where it stands in the queue for GPUs, while it is among the first."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class ObservedEvaluation:
     children: Children = field(default_factory=Children)
     model: FineTunedModelResource | None = None
     """The FineTunedModel that spec.model names."""
+    place: QueuePosition | None = None
+    """Where it stands in the queue for GPUs, while it is among the first."""
 
 
 @dataclass(frozen=True)

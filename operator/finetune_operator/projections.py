@@ -121,7 +121,7 @@ def _is_true(condition: Raw) -> bool:
 
 def pod_view(body: Raw) -> PodView | None:
     """None for a pod that is not ours."""
-    metadata, status = body["metadata"], body.get("status") or {}
+    metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     owned = owned_by_labels(metadata.get("labels") or {})
     if owned is None:
         return None
@@ -140,7 +140,7 @@ def pod_view(body: Raw) -> PodView | None:
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         created_at=metadata.get("creationTimestamp", ""),
-        node=(body.get("spec") or {}).get("nodeName", ""),
+        node=spec.get("nodeName", ""),
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
@@ -149,7 +149,18 @@ def pod_view(body: Raw) -> PodView | None:
         disruption=disruption.get("message", "") if _is_true(disruption) else "",
         deleting="deletionTimestamp" in metadata,
         rank=int((metadata.get("annotations") or {}).get(INDEX_ANNOTATION, "0")),
+        priority=int(spec.get("priority") or 0),
+        volumes=_volumes(spec),
     )
+
+
+def _volumes(spec: Raw) -> Mapping[str, str]:
+    claims = {item["name"]: item.get("persistentVolumeClaim") for item in spec.get("volumes") or []}
+    maps = {item["name"]: item.get("configMap") for item in spec.get("volumes") or []}
+    return {
+        **{name: f"PersistentVolumeClaim {claim['claimName']}" for name, claim in claims.items() if claim},
+        **{name: f"ConfigMap {source['name']}" for name, source in maps.items() if source},
+    }
 
 
 def _container_state(status: Raw) -> Raw:

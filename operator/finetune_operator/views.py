@@ -155,6 +155,10 @@ class PodView:
     deleting: bool = False
     rank: int = 0
     """Its number among the pods that work together. The one with 0 speaks for all."""
+    priority: int = 0
+    """What its PriorityClass gives it."""
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    """What is behind its volumes, by their names in the pod."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from finetune_operator.plan.reporting import (
     acknowledged,
     attempt_follows,
     failure_report,
+    place_of,
     still,
     told,
 )
@@ -221,6 +222,7 @@ def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -
         *kueue.conditions(situation.observed.children, run, over=report.over),
     )
     report = replace(report, aspects=aspects)
+    fields |= {"queue": place_of(situation.observed.place, report)}
     return told(situation.observed.evaluation, situation.status, run, report, situation.now, situation.course, **fields)
 
 

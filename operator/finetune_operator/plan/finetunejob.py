@@ -35,7 +35,7 @@ from finetune_operator.plan.finetunejob_situation import (
 )
 from finetune_operator.plan.outcomes import Broken
 from finetune_operator.plan.pursuit import Hold, Pursuit, progress_of, pursue, superseded_jobs
-from finetune_operator.plan.reporting import Report, attempt_follows, failure_report, still, told
+from finetune_operator.plan.reporting import Report, attempt_follows, failure_report, place_of, still, told
 from finetune_operator.plan.waiting import STARTING
 from finetune_operator.views import FineTunedModelResource
 
@@ -246,6 +246,7 @@ def _tell(situation: Situation, report: Report, pursuit: Pursuit, /, **fields: A
 
 def _told(situation: Situation, report: Report, /, *, run: Run, **fields: Any) -> tuple[Action, ...]:
     report = replace(report, aspects=tuple(_aspects(situation, report)))
+    fields |= {"queue": place_of(situation.observed.place, report)}
     return told(situation.observed.job, situation.status, run, report, situation.now, situation.course, **fields)
 
 

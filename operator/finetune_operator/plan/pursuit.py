@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from finetune_api.conditions import Reason
+from finetune_api.durations import duration
 from finetune_api.group import Step
 from finetune_api.runs import Progress, Run
 from finetune_operator.plan import attempts, kueue, lifecycle
@@ -149,13 +150,3 @@ def progress_of(child: Child | None) -> Progress | None:
         )
     except ValidationError:
         return None
-
-
-def duration(seconds: float) -> str:
-    """As Go prints durations: 45s, 12m30s, 3h5m."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60}s"
-    return f"{whole // 3600}h{whole % 3600 // 60}m"

@@ -9,7 +9,8 @@ from typing import Any
 from finetune_api.conditions import ConditionType, Reason
 from finetune_api.fields import ApiModel
 from finetune_api.group import NAMES, RERUN_ANNOTATION
-from finetune_api.runs import Run
+from finetune_api.queue_order import WAITS
+from finetune_api.runs import QueuePosition, Run
 from finetune_operator.plan.actions import Action, EmitEvent, WriteStatus
 from finetune_operator.plan.conditions import Wanted, merge
 from finetune_operator.plan.lifecycle import Course
@@ -40,6 +41,12 @@ class Report:
     @property
     def over(self) -> bool:
         return self.failed or self.succeeded
+
+
+def place_of(estimate: QueuePosition | None, report: Report) -> QueuePosition | None:
+    """Its place in the queue, as long as it stands in it."""
+    waits = report.phase.value == "Queued" and report.reason in WAITS
+    return estimate if waits else None
 
 
 CHANGE_PENDING = " The spec was changed; a new run starts when this one ends."

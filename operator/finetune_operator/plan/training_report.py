@@ -3,11 +3,11 @@
 import math
 
 from finetune_api.conditions import FineTuneJobPhase, Reason
+from finetune_api.durations import duration
 from finetune_api.events import ProgressEvent
 from finetune_api.guard import Guard, GuardState
 from finetune_api.planning import TrainingPlan
 from finetune_operator.plan.attempts import Running, Waiting
-from finetune_operator.plan.pursuit import duration
 from finetune_operator.plan.reporting import Report
 
 AFFINITY = "node affinity"

@@ -1,13 +1,15 @@
 """Why no pod runs yet, in a word and a sentence."""
 
+import re
+
 from finetune_api.conditions import Reason
+from finetune_operator.plan import refusals
 from finetune_operator.views import Child, PodView
 
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 GPU_RESOURCE = "nvidia.com/gpu"
 FAILED_CREATE = "FailedCreate"
-QUOTA = "exceeded quota"
 STARTING = "The pod is being started."
 """The same words until it runs: each other word would be one more write."""
 
@@ -25,8 +27,16 @@ def cause(child: Child, pod: PodView | None) -> tuple[Reason, str]:
     if pod.waiting_reason in CONFIG_REASONS:
         return Reason.POD_REFUSED, f"The container cannot start: {pod.waiting_message or pod.waiting_reason}"
     if child.warning is not None and child.warning.reason != FAILED_CREATE:
-        return Reason.WAITING_FOR_VOLUME, f"A volume cannot be mounted: {child.warning.message}"
+        return Reason.WAITING_FOR_VOLUME, _unmounted(pod, child.warning.message)
     return Reason.STARTING, STARTING
+
+
+def _unmounted(pod: PodView, message: str) -> str:
+    """The kubelet tells the volume by its name in the pod, which nobody knows; what is behind it is in the spec."""
+    named = re.search(r'for volume "([^"]+)"|unmounted volumes=\[([^\],]+)', message)
+    volume = (named[1] or named[2]) if named is not None else ""
+    what = pod.volumes.get(volume, "A volume")
+    return f"{what} cannot be mounted: {message}"
 
 
 def replaced(pod: PodView) -> tuple[Reason, str]:
@@ -39,18 +49,13 @@ def replaced(pod: PodView) -> tuple[Reason, str]:
 
 def refused(message: str) -> tuple[Reason, str]:
     """What the API server says when it does not take an object."""
-    if QUOTA in message:
-        return Reason.WAITING_FOR_QUOTA, f"The namespace's quota does not allow it yet: {message}"
-    return Reason.POD_REFUSED, f"It was refused: {message}"
+    return refusals.refusal(message, "it")
 
 
 def _no_pod(child: Child) -> tuple[Reason, str]:
     if child.warning is None or child.warning.reason != FAILED_CREATE:
         return Reason.STARTING, STARTING
-    message = child.warning.message
-    if QUOTA in message:
-        return Reason.WAITING_FOR_QUOTA, f"The namespace's quota does not allow the pod yet: {message}"
-    return Reason.POD_REFUSED, f"The pod was refused: {message}"
+    return refusals.refusal(child.warning.message, "the pod")
 
 
 def _unschedulable(pod: PodView) -> tuple[Reason, str]:

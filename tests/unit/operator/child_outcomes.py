@@ -149,10 +149,10 @@ OUTCOMES: dict[str, Outcome] = {
     ),
     "its image cannot be pulled": waits(lambda job: (cannot_pull(job),), Reason.WAITING_FOR_IMAGE, "trainer:1"),
     "the quota refuses its pod": waits(
-        lambda job: (trouble(job, "FailedCreate", QUOTA),), Reason.WAITING_FOR_QUOTA, "exceeded quota"
+        lambda job: (trouble(job, "FailedCreate", QUOTA),), Reason.WAITING_FOR_QUOTA, "ResourceQuota team"
     ),
     "pod security refuses its pod": waits(
-        lambda job: (trouble(job, "FailedCreate", POD_SECURITY),), Reason.POD_REFUSED, "PodSecurity"
+        lambda job: (trouble(job, "FailedCreate", POD_SECURITY),), Reason.POD_REFUSED, "standard restricted:latest"
     ),
     "a volume cannot be mounted": waits(_mount_failure, Reason.WAITING_FOR_VOLUME, 'configmap "earnings" not found'),
     "its container cannot be made": waits(_config_error, Reason.POD_REFUSED, "The container cannot start"),
@@ -164,7 +164,7 @@ OUTCOMES: dict[str, Outcome] = {
         lambda job: (ended(job, 137, disrupted="Preempted by pod x"),), Reason.PREEMPTED, "Preempted by pod x"
     ),
     "its preempted pod cannot be replaced": waits(
-        lambda job: (ended(job, 4), trouble(job, "FailedCreate", QUOTA)), Reason.WAITING_FOR_QUOTA, "exceeded quota"
+        lambda job: (ended(job, 4), trouble(job, "FailedCreate", QUOTA)), Reason.WAITING_FOR_QUOTA, "ResourceQuota team"
     ),
     "its pod works": runs(lambda job: (running(job),)),
     "its second pod works": runs(_replaced),

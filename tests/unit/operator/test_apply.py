@@ -178,18 +178,20 @@ QUOTA = 'jobs.batch "x" is forbidden: exceeded quota: team, requested: count/job
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "reason"),
+    ("status", "message", "reason", "told"),
     [
-        (403, QUOTA, Reason.WAITING_FOR_QUOTA),
-        (403, "namespace is being terminated", Reason.POD_REFUSED),
-        (422, "spec.template.spec.tolerations: Invalid value", Reason.POD_REFUSED),
+        (403, QUOTA, Reason.WAITING_FOR_QUOTA, "ResourceQuota team"),
+        (403, "namespace is being terminated", Reason.POD_REFUSED, "namespace is being terminated"),
+        (422, "spec.template.spec.tolerations: Invalid value", Reason.POD_REFUSED, "tolerations: Invalid value"),
     ],
 )
-async def test_what_the_api_server_refuses_is_noted_for_the_status(status: int, message: str, reason: Reason) -> None:
+async def test_what_the_api_server_refuses_is_noted_for_the_status(
+    status: int, message: str, reason: Reason, told: str
+) -> None:
     doing, _, cache = applier(OWNER, ApiError(status, message))
     assert await doing.carry_out(wanted()), "the next plan is to see it"
     ((noted, words),) = obstacles(cache)
-    assert (noted, message in words) == (reason, True)
+    assert (noted, told in words) == (reason, True)
 
 
 async def test_an_obstacle_is_forgotten_when_it_is_gone() -> None:

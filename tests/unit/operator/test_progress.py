@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_api.durations import duration
 from finetune_api.events import ProblemEvent, ProgressEvent, StageEvent
 from finetune_api.group import Step
 from finetune_operator.cluster import ApiError, Cluster
-from finetune_operator.plan.pursuit import duration, progress_of
+from finetune_operator.plan.pursuit import progress_of
 from finetune_operator.progress import ProgressFollower, last_progress
 from finetune_operator.projections import job_view, pod_view
 from finetune_operator.views import Child

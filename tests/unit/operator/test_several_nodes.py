@@ -137,7 +137,7 @@ async def test_without_the_service_there_is_no_job_and_the_cause_is_told() -> No
     waiting = decide(job, *prepare_done(job), obstacles=dict(children.obstacles))
     assert (waiting.phase, waiting.reason) == ("Queued", Reason.WAITING_FOR_QUOTA)
     assert waiting.created == []
-    assert refusal in waiting.message
+    assert "ResourceQuota team" in waiting.message
 
 
 # How they stand

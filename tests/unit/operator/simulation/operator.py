@@ -13,6 +13,7 @@ from finetune_operator.cache import Cache
 from finetune_operator.cluster import TOO_MANY_REQUESTS, ApiError, Body, Cluster, Page
 from finetune_operator.intake import Intake
 from finetune_operator.kueue_workloads import BOOST_ANNOTATION, KueueWorkload
+from finetune_operator.queue_watch import QueueWatch
 from finetune_operator.reconcile import Reconciler
 from finetune_operator.relist import Relist
 from finetune_operator.settings import Settings
@@ -171,6 +172,7 @@ class SimulatedOperator:
             self._run(reconciler.work())
         self._run(reconciler.resync())
         self._run(relist.repeat())
+        self._run(QueueWatch(self.cache, self.cluster, self.queue, virtual_time.now).follow())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
