@@ -1,6 +1,7 @@
 """Carries out one order: `python3 -m finetune_trainer` in a pod, `finetune run order.json` by hand.
 
-Also by hand, without a cluster: `finetune plan`, `dataset`, `suite`, `compare` and `import-gguf`.
+Also by hand, without a cluster: `finetune plan`, `dataset`, `suite`, `compare` and `import-gguf`; and with kubectl's
+help `finetune status`.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ _COMMANDS = {
     "suite": _Command(
         "finetune_trainer.suite_command.command", "check a suite, or turn other formats into one, and back"
     ),
+    "status": _Command("finetune_trainer.status_command.command", "say who waits for GPUs, and who is in front"),
     "compare": _Command("finetune_trainer.compare_command.command", "compare two files of predictions"),
     "import-gguf": _Command("finetune_trainer.import_gguf", "turn a GGUF file into a model folder", stops_cleanly=True),
 }

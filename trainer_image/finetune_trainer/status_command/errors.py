@@ -1,0 +1,5 @@
+"""What the user has to mend."""
+
+
+class InputError(Exception):
+    """The message names the option, or what kubectl said."""
