@@ -54,7 +54,21 @@ def load_base_model(
         raise UserError(Reason.MODEL_INVALID, message) from error
     _refuse_missing(loading["missing_keys"], manifest_field)
     _refuse_misshapen([*loading["mismatched_keys"], *_misshapen_quantized(model)], manifest_field)
+    if quantization is Quantization.NF4:
+        _keep_precision_on_cpu(model)
     return model
+
+
+def _keep_precision_on_cpu(model: PreTrainedModel) -> None:
+    """Where a CPU multiplies in bfloat16, bitsandbytes would rewrite 4-bit weights at the first evaluation, in place:
+    from then on everything is computed in bfloat16 whatever was asked for, the training's next steps too, through which
+    no gradient would flow."""
+    # Only a quantized model needs what takes seconds to import.
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _refuse_missing(names: Collection[str], manifest_field: str) -> None:

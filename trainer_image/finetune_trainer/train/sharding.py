@@ -61,8 +61,6 @@ def _keep_quantization_here(piece: torch.nn.Module, device: Device) -> None:
     for module in piece.modules():
         if isinstance(module, Linear4bit):
             module.quant_state.to(device.name)
-            # On some CPUs it rewrites the weights for evaluation, in place.
-            module.support_avx512bf16_for_cpu = False
 
 
 def _bytes(tensor: torch.Tensor) -> int:
