@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from workplaces import TRAINING, Workplace, eps_rows, trained
 
 from finetune_api.conditions import Reason
-from finetune_api.quantization import Method, Quantization
+from finetune_api.quantization import Method, Precision, Quantization
 from finetune_api.results import TrainResult
 from finetune_trainer import prepare_training
 from finetune_trainer.base_model import check_base_model
@@ -60,7 +60,7 @@ def test_the_merged_model_answers_as_base_and_adapter_do(workplace: Workplace, q
 
 
 def test_the_difference_that_is_reported_is_that_of_the_files(workplace: Workplace) -> None:
-    result = trained(workplace, **MERGED)
+    result = trained(workplace, **MERGED, training=TRAINING | {"precision": Precision.FLOAT32})
     base = AutoModelForCausalLM.from_pretrained(workplace.model)
     tuned = PeftModel.from_pretrained(base, workplace.directory / result.adapter_path)
     merged = AutoModelForCausalLM.from_pretrained(merged_of(workplace, result), dtype=torch.float32)
