@@ -20,7 +20,7 @@ from finetune_api.fields import (
 from finetune_api.runs import History, Progress, Run, Summary
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, SuiteSource
 from finetune_api.verdicts import Verdict, VerdictReason
-from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Resources, Retry, TtlSeconds
+from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Resources, Retry
 
 TaskName = Annotated[str, Field(min_length=1, max_length=63)]
 
@@ -114,9 +114,6 @@ class ComparisonSpec(ApiModel):
     queue_name: QueueName = None
     """Kueue's LocalQueue that the GPU Jobs wait in; without it they go to the scheduler at once. It acts on the next
     Job."""
-    ttl_seconds_after_finished: TtlSeconds = None
-    """How long ended Jobs are kept, and their logs with them; the resource itself is never removed. It acts on the
-    next Job."""
     image_pull_secrets: ImagePullSecrets = ()
     """Secrets of this namespace to pull the trainer image with."""
     retry: Retry = Retry()

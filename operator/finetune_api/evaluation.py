@@ -17,9 +17,9 @@ from finetune_api.fields import (
     validations,
 )
 from finetune_api.quantization import Quantization
-from finetune_api.runs import Attempts, History, Placement, Progress, QueuePosition, Run
+from finetune_api.runs import Attempts, History, Progress, QueuePosition, Run
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, SuiteSource
-from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Resources, Retry, TtlSeconds
+from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Resources, Retry
 
 MOST_SHOTS = 8
 
@@ -68,9 +68,6 @@ class EvaluationSpec(ApiModel):
     queue_name: QueueName = None
     """Kueue's LocalQueue that the GPU Jobs wait in; without it they go to the scheduler at once. It acts on the next
     Job."""
-    ttl_seconds_after_finished: TtlSeconds = None
-    """How long ended Jobs are kept, and their logs with them; the resource itself is never removed. It acts on the
-    next Job."""
     image_pull_secrets: ImagePullSecrets = ()
     """Secrets of this namespace to pull the trainer image with."""
     retry: Retry = Retry()
@@ -136,8 +133,6 @@ class EvaluationStatus(ApiModel):
     """Failures of this run that were counted against retry.limit."""
     attempts: Attempts = ()
     """The latest attempts of this run, oldest first."""
-    placement: Placement | None = None
-    """Where it runs, or ran last."""
     queue: QueuePosition | None = None
     """How many wait in front; absent once it runs, and for those far behind. `finetune status` tells it for all."""
     history: History = ()

@@ -22,10 +22,10 @@ from finetune_api.guard import Guard, GuardReport
 from finetune_api.planning import TrainingPlan
 from finetune_api.quality import DatasetQuality, QualityReport
 from finetune_api.quantization import Attention, Method, Precision, Quantization
-from finetune_api.runs import Attempts, History, Placement, Progress, QueuePosition, Run, Summary
+from finetune_api.runs import Attempts, History, Progress, QueuePosition, Run, Summary
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, ConfigMapKey, DatasetSource, SuiteSource
 from finetune_api.tracking import Tracking
-from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Retry, TrainingResources, TtlSeconds
+from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Retry, TrainingResources
 
 
 class Overlong(StrEnum):
@@ -205,9 +205,6 @@ class FineTuneJobSpec(ApiModel):
     queue_name: QueueName = None
     """Kueue's LocalQueue that the GPU Jobs wait in; without it they go to the scheduler at once. It acts on the next
     Job."""
-    ttl_seconds_after_finished: TtlSeconds = None
-    """How long ended Jobs are kept, and their logs with them; the resource itself is never removed. It acts on the
-    next Job."""
     image_pull_secrets: ImagePullSecrets = ()
     """Secrets of this namespace to pull the trainer image with."""
     guard: Guard | None = None
@@ -218,9 +215,6 @@ class FineTuneJobSpec(ApiModel):
     """What is written beside the adapter."""
     retry: Retry = Retry()
     """What is done about failures of the infrastructure. It acts at once."""
-    deadline_seconds: Annotated[int, Field(ge=60, le=31_536_000)] | None = None
-    """Running time of the training over all attempts, waiting not counted: then it fails, its last checkpoint kept. It
-    acts on the next pod; a job that failed for it goes on from there when it is raised."""
     evaluation: FollowUpEvaluation | None = None
     """When given, a Comparison with the base model follows by itself, named like the FineTunedModel."""
     suspend: bool = False
@@ -352,8 +346,6 @@ class FineTuneJobStatus(ApiModel):
     """Failures of this run that were counted against retry.limit."""
     attempts: Attempts = ()
     """The latest attempts of this run, oldest first."""
-    placement: Placement | None = None
-    """Where it runs, or ran last."""
     queue: QueuePosition | None = None
     """How many wait in front; absent once it runs, and for those far behind. `finetune status` tells it for all."""
     failed_attempts_energy_kwh: Annotated[ReportedDecimal | None, Field(alias="failedAttemptsEnergyKWh")] = None

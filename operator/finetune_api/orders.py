@@ -142,8 +142,6 @@ class TrainOrder(OrderBase):
     training: Training
     gpus: int
     nodes: int = 1
-    deadline_seconds: int | None = None
-    """Running time over all attempts, as the checkpoints tell it."""
     guard: Guard | None = None
     tracking: Tracking | None = None
     export: Export = Export()

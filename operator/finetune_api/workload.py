@@ -152,4 +152,3 @@ ImagePullSecrets = Annotated[
 PriorityClassName = ObjectName | None
 QueueName = ObjectName | None
 """Name of a Kueue LocalQueue of the namespace."""
-TtlSeconds = Annotated[int, Field(ge=60, le=31_536_000)] | None

@@ -39,8 +39,6 @@ SHOWN_LATER = {
     "Evaluation.spec.retry": "counts when an attempt fails",
     "Evaluation.spec.retry.limit": "counts when an attempt fails",
     "Evaluation.spec.retry.backoffSeconds": "counts when an attempt fails",
-    "Evaluation.spec.ttlSecondsAfterFinished": "counts after the end, when children are removed",
-    "Comparison.spec.ttlSecondsAfterFinished": "counts after the end, when children are removed",
     "Evaluation.spec.model.quantization": "left out, it is what it says here: none",
 }
 """Fields that show in neither children nor status of a story in which nothing goes wrong, and when they do."""
