@@ -215,6 +215,9 @@ class FineTuneJobSpec(ApiModel):
     """What is written beside the adapter."""
     retry: Retry = Retry()
     """What is done about failures of the infrastructure. It acts at once."""
+    deadline_seconds: Annotated[int, Field(ge=60, le=31_536_000)] | None = None
+    """How long the training may run, over all attempts; what it waits, or is suspended, is not counted. Then it fails,
+    its last checkpoint kept. It acts on the next pod; one that fails for it goes on from there once it is raised."""
     evaluation: FollowUpEvaluation | None = None
     """When given, a Comparison with the base model follows by itself, named like the FineTunedModel."""
     suspend: bool = False

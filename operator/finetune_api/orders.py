@@ -142,6 +142,8 @@ class TrainOrder(OrderBase):
     training: Training
     gpus: int
     nodes: int = 1
+    deadline_seconds: int | None = None
+    """Running time over all attempts, after which it ends with a checkpoint."""
     guard: Guard | None = None
     tracking: Tracking | None = None
     export: Export = Export()

@@ -104,6 +104,8 @@ class Failure(WireModel):
     """All errors."""
     energy_kwh: Annotated[str | None, Field(max_length=32, alias="energyKWh")] = None
     """GPU energy of all attempts of a training so far; None where none was measured."""
+    deadline_seconds: int | None = None
+    """The deadline that has passed, where one has: the spec may name a later one by now."""
 
 
 NAME_LENGTH = 24

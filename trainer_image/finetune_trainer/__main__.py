@@ -41,7 +41,7 @@ Events are printed to stdout, one JSON object a line; the last line is the resul
 _EPILOG = """\
 exit codes: 0 done, 1 a defect of the trainer, 2 dataset, model or spec are wrong, 3 a volume or device failed,
 4 told to stop, 5 out of memory where smaller portions may fit, 6 the loss is not finite, 7 a GPU is too hot or over
-its power"""
+its power, 8 the deadline is over"""
 
 _LIBRARY_SETTINGS = {
     "HF_HUB_OFFLINE": "1",

@@ -43,6 +43,10 @@ class MemberFailure(TrainerFailure):
     def __init__(self, exit_code: ExitCode, failure: Failure) -> None:
         super().__init__(failure.reason, failure.message, errors=failure.errors, error_count=failure.error_count)
         self.exit_code = exit_code
+        self._failure = failure
+
+    def to_failure(self) -> Failure:
+        return self._failure
 
 
 class UserError(TrainerFailure):
@@ -91,3 +95,16 @@ class Overheated(TrainerFailure):
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.OVERHEATED, message)
+
+
+class DeadlineExceeded(TrainerFailure):
+    """The training has run for as long as it may; a checkpoint is kept."""
+
+    exit_code = ExitCode.DEADLINE_EXCEEDED
+
+    def __init__(self, message: str, deadline_seconds: int) -> None:
+        super().__init__(Reason.DEADLINE_EXCEEDED, message)
+        self._deadline_seconds = deadline_seconds
+
+    def to_failure(self) -> Failure:
+        return super().to_failure().model_copy(update={"deadline_seconds": self._deadline_seconds})

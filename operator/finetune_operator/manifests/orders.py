@@ -110,6 +110,7 @@ def train(spec: FineTuneJobSpec, folder: str, tracking: Tracking | None) -> Trai
         training=spec.training,
         gpus=spec.resources.gpus,
         nodes=spec.resources.nodes,
+        deadline_seconds=spec.deadline_seconds,
         guard=spec.guard,
         tracking=tracking,
         export=spec.export,

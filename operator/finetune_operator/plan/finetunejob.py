@@ -13,6 +13,7 @@ from finetune_operator.manifests.object_storage import credentials_of as storage
 from finetune_operator.manifests.tracking import credentials_of as tracking_credentials
 from finetune_operator.observed import ObservedFineTuneJob
 from finetune_operator.plan import (
+    deadline,
     follow_up,
     kueue,
     lifecycle,
@@ -192,6 +193,7 @@ def _register_model(situation: Situation, trained: TrainResult) -> Plan:
 
 def _broken(situation: Situation, broken: Broken) -> Plan:
     """Another attempt after a pause, or the end."""
+    broken = deadline.unless_raised(broken, situation.spec.deadline_seconds)
     retry = situation.spec.retry
     verdict = lifecycle.after(
         broken,

@@ -51,6 +51,8 @@ class Broken:
     """The work was done, but nobody can say with which result: prepare looks for it on the volume."""
     energy_kwh: str | None = None
     """What the run's attempts have drawn so far, where the failure told it."""
+    deadline_seconds: int | None = None
+    """The deadline that the pod was started with, where it has passed."""
 
     @property
     def pauses(self) -> bool:
@@ -213,7 +215,15 @@ def _blame(termination: Termination, step: Step) -> Broken:
     told = failure.reason if termination.exit_code in _FAULTS else reason
     # What prepare had written is gone from the volume: only another prepare helps.
     again = told is Reason.PREPARATION_LOST
-    return Broken(told, _with_errors(failure), retry, counted, result_lost=again, energy_kwh=failure.energy_kwh)
+    return Broken(
+        told,
+        _with_errors(failure),
+        retry,
+        counted,
+        result_lost=again,
+        energy_kwh=failure.energy_kwh,
+        deadline_seconds=failure.deadline_seconds,
+    )
 
 
 def _out_of_host_memory(step: Step) -> Broken:

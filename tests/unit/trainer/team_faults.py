@@ -14,6 +14,7 @@ from scripted_nvml import ScriptedNvml
 
 from finetune_trainer.train import completion_trainer
 from finetune_trainer.train.completion_trainer import CompletionTrainer
+from finetune_trainer.train.ledger import Ledger
 
 _STEPS_TO_POISON = (6, 7, 8)
 
@@ -37,6 +38,17 @@ def is_told_to_stop() -> None:
 
 def is_killed() -> None:
     _in_the_second(lambda _: os.kill(os.getpid(), signal.SIGKILL), step=6)
+
+
+def runs_out_of_time() -> None:
+    """An hour passes at once."""
+    original, hours_passed = Ledger.running_seconds, []
+
+    def running_seconds(ledger: Ledger) -> float:
+        return original(ledger) + 3600.0 * len(hours_passed)
+
+    Ledger.running_seconds = running_seconds
+    _in_the_second(lambda _: hours_passed.append(1), step=6)
 
 
 def runs_out_of_memory() -> None:

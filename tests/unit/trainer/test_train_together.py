@@ -20,6 +20,7 @@ from finetune_api.quantization import Method, Quantization, Sharding
 from finetune_api.results import TrainResult
 from finetune_trainer.train import step
 from finetune_trainer.train.completion_trainer import CompletionTrainer
+from finetune_trainer.train.last_words import decisive
 
 ROWS = 41
 """Four are held out; of an epoch's 37 the last step has five, which two processes cannot share evenly."""
@@ -195,6 +196,20 @@ def test_when_one_is_told_to_stop_all_save_one_checkpoint_and_stop(
     assert checkpoints(workplace) == [4, 5]
     assert "rng_state_1.pth" in manifest(workplace, 5)["files"]
     went_on(workplace, tmp_path, of_one(quantization), tolerance=1e-4 if quantization is Quantization.NF4 else 1e-5)
+
+
+def test_when_the_time_of_one_is_over_all_save_one_checkpoint_and_end(
+    workplace: Workplace, tmp_path: Path, of_one: Callable[[Quantization], Workplace]
+) -> None:
+    prepared(workplace, **EXACT)
+    limited = EXACT | {"deadline_seconds": 3600}
+    ended = train_as_team(workplace, tmp_path / "words", team_faults.runs_out_of_time, **limited)
+    assert ended.exit_codes == [ExitCode.DEADLINE_EXCEEDED, ExitCode.DEADLINE_EXCEEDED]
+    assert "reached step 5 of 10; the checkpoint of step 5 is kept" in ended.told[1]
+    failure = decisive(ended.words)
+    assert failure is not None
+    assert failure.to_failure().deadline_seconds == 3600
+    went_on(workplace, tmp_path, of_one(Quantization.NONE))
 
 
 def test_when_one_is_killed_the_others_end_and_the_next_attempt_goes_on_from_the_checkpoint(

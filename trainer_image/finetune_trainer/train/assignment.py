@@ -11,6 +11,7 @@ from finetune_api.results import PrepareTrainingResult
 from finetune_trainer.train.checkpoints import Checkpoints
 from finetune_trainer.train.devices import Device
 from finetune_trainer.train.guard.watch import Watch
+from finetune_trainer.train.limits import Deadline
 from finetune_trainer.train.portions import Portions
 from finetune_trainer.train.team import Team
 from finetune_trainer.train.tracking.curves import Curves
@@ -30,6 +31,7 @@ class Assignment:
     watch: Watch
     """Who looks after the GPUs."""
     curves: Curves
+    deadline: Deadline
 
     @property
     def team(self) -> Team:

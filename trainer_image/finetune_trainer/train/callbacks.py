@@ -14,6 +14,7 @@ from finetune_trainer.train.checkpoints import Checkpoints, Course
 from finetune_trainer.train.completion_trainer import CompletionTrainer, step_loss, step_losses
 from finetune_trainer.train.early_stopping import best_step
 from finetune_trainer.train.ledger import Ledger
+from finetune_trainer.train.limits import Deadline
 from finetune_trainer.train.loss_watch import LossWatch, Verdict
 from finetune_trainer.train.random_state import RandomState
 from finetune_trainer.train.validation import Validation
@@ -149,12 +150,21 @@ class LookAfterCheckpoints(TrainerCallback):  # type: ignore[misc]
 
 
 class StopWithCheckpoint(TrainerCallback):  # type: ignore[misc]
-    """Ends the training with a checkpoint when the process was told to stop: after the step, or after the micro-batch
-    where a step has several; what the unfinished step had learnt is dropped, its random numbers are drawn again."""
+    """Ends the training with a checkpoint when the process was told to stop, or its time is over: after the step, or
+    after the micro-batch where a step has several; what the unfinished step had learnt is dropped, its random numbers
+    are drawn again."""
 
-    def __init__(self, checkpoints: Checkpoints) -> None:
+    def __init__(self, checkpoints: Checkpoints, deadline: Deadline) -> None:
         self._checkpoints = checkpoints
+        self._deadline = deadline
         self._before_step: tuple[RandomState, int] | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """No step is taken when the time is over; that of all steps that are taken already is not lost."""
+        if state.global_step < state.max_steps and self._deadline.is_over():
+            raise self._deadline.exceeded(state.global_step, state.max_steps, self._checkpoints.what_is_kept())
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -164,7 +174,7 @@ class StopWithCheckpoint(TrainerCallback):  # type: ignore[misc]
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        if self._checkpoints.team.is_told_to_stop() and self._before_step is not None:
+        if self._must_stop() and self._before_step is not None:
             random_state, state.num_input_tokens_seen = self._before_step
             random_state.restore()
             return self._stop(state, control)
@@ -173,7 +183,10 @@ class StopWithCheckpoint(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        return self._stop(state, control) if self._checkpoints.team.is_told_to_stop() else control
+        return self._stop(state, control) if self._must_stop() else control
+
+    def _must_stop(self) -> bool:
+        return self._deadline.is_over() or self._checkpoints.team.is_told_to_stop()
 
     def _stop(self, state: TrainerState, control: TrainerControl) -> TrainerControl:
         control.should_save = self._checkpoints.of_step(state.global_step) is None

@@ -108,7 +108,7 @@ def _train(
             return _divergence(setup.watch, course)
         if setup.guard is not None and setup.guard.chosen is not None:
             return setup.guard.chosen
-        _raise_if_stopped_early(trainer, validation)
+        _raise_if_stopped_early(trainer, validation, assignment)
     best = _take_best(trainer, validation, assignment.checkpoints) if validation.decides else None
     _check_adapter(trainer.model)
     loss = validation.look(best or trainer.state.global_step)
@@ -175,10 +175,12 @@ def _divergence(watch: WatchLoss, course: Course) -> Divergence:
     return Divergence(since, watch.watch.describe(), course, watch.verdict is Verdict.FAIL)
 
 
-def _raise_if_stopped_early(trainer: CompletionTrainer, validation: Validation) -> None:
+def _raise_if_stopped_early(trainer: CompletionTrainer, validation: Validation, assignment: Assignment) -> None:
     """`train()` returns as if all were done when a callback ends it."""
-    step, steps = trainer.state.global_step, trainer.state.max_steps
+    step, steps, deadline = trainer.state.global_step, trainer.state.max_steps, assignment.deadline
     if step < steps and not validation.is_over:
+        if deadline.is_over():
+            raise deadline.exceeded(step, steps, assignment.checkpoints.what_is_kept())
         raise StoppedError(
             f"stopped as told after step {step} of {steps}; the checkpoint of step {step} is saved, "
             "and the training goes on from there"

@@ -21,6 +21,8 @@ from finetune_trainer.train.usage import Usage
 
 LEDGER_FILE = "attempts.json"
 JOULES_PER_KILOWATT_HOUR = 3.6e6
+_KEEPING = frozenset({ExitCode.STOPPED, ExitCode.OVERHEATED, ExitCode.DEADLINE_EXCEEDED})
+"""Ends that leave a checkpoint of all that was learnt."""
 
 
 class Outcome(StrEnum):
@@ -167,6 +169,10 @@ class Ledger:
     def _attempts(self) -> list[Attempt]:
         return [*self._earlier, self._current]
 
+    def running_seconds(self) -> float:
+        """Of all attempts, up to this moment. What is done between two attempts is not known here, and not counted."""
+        return sum(attempt.seconds for attempt in self._earlier) + self._clock() - self._began
+
     @property
     def hours(self) -> float:
         return sum(attempt.seconds for attempt in self._attempts) / 3600
@@ -262,8 +268,7 @@ def _highest(values: Iterable[float | None]) -> str | None:
 def _outcome(error: BaseException | None) -> Outcome:
     if error is None:
         return Outcome.FINISHED
-    keeps = isinstance(error, TrainerFailure) and error.exit_code in (ExitCode.STOPPED, ExitCode.OVERHEATED)
-    return Outcome.KEPT if keeps else Outcome.FAILED
+    return Outcome.KEPT if isinstance(error, TrainerFailure) and error.exit_code in _KEEPING else Outcome.FAILED
 
 
 def _read(path: Path) -> list[Attempt]:

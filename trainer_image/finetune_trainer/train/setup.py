@@ -60,7 +60,7 @@ def set_up(assignment: Assignment, last: Checkpoint | None, progress: ReportProg
         SkipNonFiniteSteps(trainer),
         watch,
         *(() if guard is None else (guard,)),
-        StopWithCheckpoint(checkpoints),
+        StopWithCheckpoint(checkpoints, assignment.deadline),
         LookAfterCheckpoints(trainer, checkpoints, validation, watch),
         TrackCurves(assignment.curves),
     ):

@@ -26,6 +26,7 @@ from finetune_trainer.train.export import ADAPTER_FOLDER, MERGED_FOLDER, export_
 from finetune_trainer.train.guard.opening import watching
 from finetune_trainer.train.learning import Learnt, learn
 from finetune_trainer.train.ledger import Ledger
+from finetune_trainer.train.limits import Deadline
 from finetune_trainer.train.loss_watch import StepLoss
 from finetune_trainer.train.merging import Difference
 from finetune_trainer.train.model_card import CARD_FILE, adapter_card
@@ -67,6 +68,7 @@ def train(
                 device=device,
                 watch=watch,
                 curves=curves,
+                deadline=Deadline(order.deadline_seconds, ledger.running_seconds, team),
             )
             learnt = learn(assignment, ledger, reporter)
             ledger.training_ends(team.largest)
