@@ -81,9 +81,10 @@ _MOST_CHARACTERS = 1024
 
 
 def _may_do_without(situation: Situation, lost: Sequence[Lost]) -> bool:
-    """Not without all, nor without a replicate, since a recipe is judged by all its seeds. One that was bound may be
+    """Not without all, nor among replicates only, since a recipe is judged by all its seeds. One that was bound may be
     evaluated already, and what is compared with it was made for its presence."""
-    are_replicates = any(item.job is not None and item.job.owned is not None for item in situation.each)
+    jobs = [item.job for item in situation.each if item.job is not None]
+    are_replicates = bool(jobs) and all(job.owned is not None for job in jobs)
     never_there = all(item.reason in _LEFT_NO_MODEL and not item.situation.candidate.fine_tuned_model for item in lost)
     return never_there and len(lost) < len(situation.names) and not are_replicates
 

@@ -323,3 +323,10 @@ def test_the_price_is_told_only_where_all_of_it_is_known() -> None:
         assert isinstance(order, CompareOrder) and order.cost is not None
         assert order.cost.currency == currency
         assert order.cost.evaluation_hours == "0.0342"
+
+
+def test_the_replicates_of_a_recipe_are_compared_without_another_job_that_failed() -> None:
+    maker = fine_tune_job("recipe")
+    second, model = trained("second")
+    decision = decide(of_both(), failed("first"), made_by(second, maker), model)
+    assert [item.left_out is not None for item in decision.status.candidates] == [True, False]
