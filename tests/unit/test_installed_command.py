@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +13,8 @@ import venv
 from pathlib import Path
 
 import pytest
+
+from finetune_api.exit_codes import ExitCode
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "operator", "trainer_image")
@@ -78,3 +81,30 @@ def test_the_installed_command_plans_without_torch(scripts: Path, tmp_path: Path
     plan = json.loads(run(scripts / "finetune", "plan", *options, cwd=tmp_path))
     assert (plan["method"], plan["activationCheckpointing"]) == ("lora", True)
     assert plan["memory"]["peakBytes"] == sum(plan["memory"]["parts"].values())
+
+
+def test_it_ends_quietly_when_nobody_reads_on(scripts: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = (scripts / "finetune", "plan", "--help")
+        finished = subprocess.run(command, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120)
+    finally:
+        os.close(writing)
+    assert (finished.returncode, finished.stderr) == (-signal.SIGPIPE, "")
+
+
+def test_it_stops_on_ctrl_c_without_a_traceback(scripts: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "endless.jsonl")
+    command = subprocess.Popen(
+        (scripts / "finetune", "compare", "--baseline", "endless.jsonl", "--candidate", "endless.jsonl"),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    with open(tmp_path / "endless.jsonl", "w"):  # opens once it is read
+        command.send_signal(signal.SIGINT)
+        _, told = command.communicate(timeout=120)
+    assert (command.returncode, told) == (ExitCode.STOPPED, "finetune compare: stopped\n")

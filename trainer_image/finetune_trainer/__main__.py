@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ _COMMANDS = {
         "finetune_trainer.suite_command.command", "check a suite, or turn other formats into one, and back"
     ),
     "status": _Command("finetune_trainer.status_command.command", "say who waits for GPUs, and who is in front"),
-    "compare": _Command("finetune_trainer.compare_command.command", "compare two files of predictions"),
+    "compare": _Command("finetune_trainer.compare_command.command", "compare files of predictions with a baseline's"),
     "import-gguf": _Command("finetune_trainer.import_gguf", "turn a GGUF file into a model folder", stops_cleanly=True),
 }
 
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is not None:
         if command.stops_cleanly:
             STOP.listen()
-        return _run_command(command.module, given[1:])
+        return _run_command(given[0], command.module, given[1:])
     STOP.listen()
     options, others = _parser().parse_known_args(given)
     if others:
@@ -93,8 +94,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_order(options.order if options.command == "run" else None)
 
 
-def _run_command(module: str, arguments: Sequence[str]) -> int:
-    exit_code: int = import_module(module).main(arguments)
+def _run_command(name: str, module: str, arguments: Sequence[str]) -> int:
+    # Quietly, as other commands do, when whoever reads what it prints has read enough.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        exit_code: int = import_module(module).main(arguments)
+    except KeyboardInterrupt:
+        print(f"finetune {name}: stopped", file=sys.stderr)
+        return ExitCode.STOPPED
     return exit_code
 
 
