@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
+import object_storage
+import private_authority
 import pytest
 from botocore.config import Config
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
-from werkzeug.serving import make_server
+from moto.server import ThreadedMotoServer
 from workplaces import Workplace, eps_rows
 
 from finetune_api.exit_codes import ExitCode
@@ -230,30 +224,7 @@ class Authority:
 
 
 def make_authority(folder: Path) -> Authority:
-    folder.mkdir()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A private authority")])
-    key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
-
-    def unsigned(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder(issuer_name=name, subject_name=subject, public_key=public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
-        )
-
-    root = unsigned(name, key.public_key()).add_extension(x509.BasicConstraints(True, None), critical=True)
-    root = root.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    leaf = unsigned(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "storage")]), server_key.public_key())
-    leaf = leaf.add_extension(alternative, critical=False)
-    leaf = leaf.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
-    pem = serialization.Encoding.PEM
-    (folder / "ca.crt").write_bytes(root.sign(key, hashes.SHA256()).public_bytes(pem))
-    (folder / "server.crt").write_bytes(leaf.sign(key, hashes.SHA256()).public_bytes(pem))
-    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "server.key").write_bytes(server_key.private_bytes(pem, *private))
+    private_authority.sign(folder, "127.0.0.1")
     return Authority(folder)
 
 
@@ -264,12 +235,8 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def https_storage(authority: Authority) -> Iterator[str]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.folder / "server.crt", authority.folder / "server.key")
-    application = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", 0, application, threaded=True, ssl_context=context)
-    with serving(server) as port:
-        yield filled(f"https://127.0.0.1:{port}", str(authority.folder / "ca.crt"))
+    with object_storage.serving("127.0.0.1", authority.folder) as endpoint:
+        yield filled(endpoint, str(authority.folder / "ca.crt"))
 
 
 def test_a_private_authority_is_trusted_once_it_is_named(
