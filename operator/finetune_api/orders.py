@@ -17,6 +17,8 @@ from finetune_api.tracking import Tracking
 
 ORDER_VARIABLE = "FINETUNE_ORDER"
 """Name of the environment variable that holds the order."""
+POD_UID_VARIABLE = "FINETUNE_POD_UID"
+"""Names the pod, so that what it leaves behind tells whose it is."""
 COMPUTE_VARIABLE = "FINETUNE_COMPUTE"
 """`cpu` lets a pod that asked for GPUs compute on the CPU. Only test devices set it."""
 GPU_SHARED_VARIABLE = "FINETUNE_GPU_SHARED"

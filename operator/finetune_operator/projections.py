@@ -148,10 +148,18 @@ def pod_view(body: Raw) -> PodView | None:
         termination=_termination(state.get("terminated")),
         disruption=disruption.get("message", "") if _is_true(disruption) else "",
         deleting="deletionTimestamp" in metadata,
+        silent=_is_silent(conditions, running),
         rank=int((metadata.get("annotations") or {}).get(INDEX_ANNOTATION, "0")),
         priority=int(spec.get("priority") or 0),
         volumes=_volumes(spec),
     )
+
+
+def _is_silent(conditions: Mapping[str, Raw], running: Raw) -> bool:
+    """Whether somebody else than its kubelet, which knows that all containers work, has called the pod not ready: the
+    node controller does so when a node no longer answers."""
+    ready, containers = conditions.get("Ready", {}), conditions.get("ContainersReady", {})
+    return bool(running) and ready.get("status") == "False" and _is_true(containers)
 
 
 def _volumes(spec: Raw) -> Mapping[str, str]:

@@ -153,6 +153,8 @@ class PodView:
     disruption: str = ""
     """Why the pod was or is being ended from outside: preemption, eviction, taint."""
     deleting: bool = False
+    silent: bool = False
+    """Whether its node has stopped answering: Kubernetes then calls the pod not ready, and nothing else."""
     rank: int = 0
     """Its number among the pods that work together. The one with 0 speaks for all."""
     priority: int = 0

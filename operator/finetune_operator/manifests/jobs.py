@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune_api.exit_codes import ExitCode
 from finetune_api.group import Step
-from finetune_api.orders import GPU_SHARED_VARIABLE, ORDER_VARIABLE, Order
+from finetune_api.orders import GPU_SHARED_VARIABLE, ORDER_VARIABLE, POD_UID_VARIABLE, Order
 from finetune_api.workload import LocalReference, Resources, Toleration
 from finetune_operator.digests import child_name
 from finetune_operator.kueue_workloads import QUEUE_LABEL
@@ -135,6 +135,7 @@ def _container(job_name: str, order: Order, mounts: Mounts, workload: Workload, 
         "imagePullPolicy": settings.trainer_image_pull_policy,
         "env": [
             {"name": ORDER_VARIABLE, "value": order.to_json()},
+            {"name": POD_UID_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "OMP_NUM_THREADS", "value": str(threads(amounts["cpu"]))},
             *([{"name": GPU_SHARED_VARIABLE, "value": "true"}] if workload.shares_gpus else []),
             *(_from_secret(credential) for credential in workload.credentials),

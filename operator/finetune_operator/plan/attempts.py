@@ -153,7 +153,7 @@ def _active(child: Child) -> State:
     if not living and child.pods:
         return _between_pods(child)
     pods = _newest_of_each_rank(living)
-    laggard = next((pod for pod in pods if not pod.started_at or pod.deleting), None)
+    laggard = next((pod for pod in pods if not pod.started_at or pod.deleting or pod.silent), None)
     if laggard is None and _is_complete(child, living):
         return Running(*_spokesman(pods))
     return Waiting(*waiting.cause(child, laggard))

@@ -10,6 +10,8 @@ IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName
 CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 GPU_RESOURCE = "nvidia.com/gpu"
 FAILED_CREATE = "FailedCreate"
+NODE_IS_GONE = ("PodGC: node", "NoExecute")
+"""Words of Kubernetes' own, where it gives up a pod with its node, and not for another pod's sake."""
 STARTING = "The pod is being started."
 """The same words until it runs: each other word would be one more write."""
 
@@ -18,6 +20,8 @@ def cause(child: Child, pod: PodView | None) -> tuple[Reason, str]:
     """The cause and what to do about it; (Starting, ...) when nothing is wrong."""
     if pod is None:
         return _no_pod(child)
+    if pod.silent:
+        return Reason.NODE_LOST, _lost(pod)
     if pod.deleting:
         return replaced(pod)
     if pod.unschedulable:
@@ -39,9 +43,20 @@ def _unmounted(pod: PodView, message: str) -> str:
     return f"{what} cannot be mounted: {message}"
 
 
+def _lost(pod: PodView) -> str:
+    """The pod may still compute there, so Kubernetes makes no other one until somebody says that the node is off."""
+    waits = "waits" if pod.deleting else "waits a few minutes, then gives the pod up, and waits again"
+    return (
+        f"Node {pod.node} does not answer, and pod {pod.name} may still run there: Kubernetes {waits} until somebody "
+        f"says that the machine is off. For good: kubectl delete node {pod.node}. For now: kubectl taint nodes "
+        f"{pod.node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute. Another pod then goes on from the last "
+        "checkpoint."
+    )
+
+
 def replaced(pod: PodView) -> tuple[Reason, str]:
     """A pod that was ended from outside, and whose Job makes another one."""
-    lost = "taint" in pod.disruption.lower()
+    lost = any(word in pod.disruption for word in NODE_IS_GONE)
     why = pod.disruption or "it was told to stop"
     message = f"Pod {pod.name} was ended ({why}); another one follows and goes on from the last checkpoint."
     return Reason.NODE_LOST if lost else Reason.PREEMPTED, message

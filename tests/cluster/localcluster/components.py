@@ -114,6 +114,7 @@ class ComponentCommands:
             *self._kubeconfig_flags("controller-manager"),
             "--leader-elect=false",
             "--use-service-account-credentials",
+            "--node-monitor-grace-period=20s",  # a node that tests take away is missed sooner
             "--pvclaimbinder-sync-period=1s",  # a claim that comes just before its volume waits for the next round
             f"--root-ca-file={certificate('ca.crt')}",
             f"--service-account-private-key-file={certificate('service-accounts.key')}",

@@ -89,11 +89,34 @@ def _deleted_pod(job: Raw) -> tuple[Raw, ...]:
     return (being_deleted(running(job)),)
 
 
-def _lost_node(job: Raw) -> tuple[Raw, ...]:
+def _silent_node(job: Raw) -> tuple[Raw, ...]:
     pod = running(job)
+    pod["status"]["conditions"] = [
+        {"type": "Ready", "status": "False"},
+        {"type": "ContainersReady", "status": "True"},
+    ]
+    return (pod,)
+
+
+def _given_up(pod: Raw) -> Raw:
     words = "Taint manager: deleting due to NoExecute taint"
-    pod["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True", "message": words}]
-    return (being_deleted(pod),)
+    conditions = pod["status"].setdefault("conditions", [])
+    conditions.append({"type": "DisruptionTarget", "status": "True", "message": words})
+    return being_deleted(pod)
+
+
+def _lost_node(job: Raw) -> tuple[Raw, ...]:
+    return (_given_up(*_silent_node(job)),)
+
+
+def _unready(job: Raw) -> tuple[Raw, ...]:
+    """As the kubelet says it: a container beside ours is not ready."""
+    pod = running(job)
+    pod["status"]["conditions"] = [
+        {"type": "Ready", "status": "False"},
+        {"type": "ContainersReady", "status": "False"},
+    ]
+    return (pod,)
 
 
 def _replaced(job: Raw) -> tuple[Raw, ...]:
@@ -158,7 +181,15 @@ OUTCOMES: dict[str, Outcome] = {
     "its container cannot be made": waits(_config_error, Reason.POD_REFUSED, "The container cannot start"),
     "its pod is starting": waits(lambda job: (starting(job),), Reason.STARTING),
     "its pod is being deleted": waits(_deleted_pod, Reason.PREEMPTED, "another one follows"),
-    "its node is lost": waits(_lost_node, Reason.NODE_LOST, "NoExecute"),
+    "its node was tainted": waits(lambda job: (_given_up(running(job)),), Reason.NODE_LOST, "NoExecute"),
+    "its node no longer answers": waits(_silent_node, Reason.NODE_LOST, "Kubernetes waits a few minutes"),
+    "its node is lost": waits(_lost_node, Reason.NODE_LOST, "kubectl taint nodes node-1 node.kubernetes.io/out-of"),
+    "its node is gone": waits(
+        lambda job: (ended(job, 137, disrupted="PodGC: node no longer exists"),),
+        Reason.NODE_LOST,
+        "another one follows",
+    ),
+    "a sidecar of its pod is not ready": runs(_unready),
     "its pod was told to stop": waits(exits(4, Reason.PREEMPTED), Reason.PREEMPTED, "another one follows"),
     "its pod was preempted": waits(
         lambda job: (ended(job, 137, disrupted="Preempted by pod x"),), Reason.PREEMPTED, "Preempted by pod x"

@@ -30,7 +30,7 @@ def prepare_pod(body: Raw) -> Raw:
 
 
 def order_of(pod: Raw) -> PrepareTrainingOrder:
-    variables = {item["name"]: item["value"] for item in pod["containers"][0]["env"]}
+    variables = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
     order = parse_order(variables[ORDER_VARIABLE])
     assert isinstance(order, PrepareTrainingOrder)
     return order

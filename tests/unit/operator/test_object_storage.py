@@ -29,7 +29,11 @@ def pod_spec(manifest: Raw) -> Raw:
 
 def secrets_of(manifest: Raw) -> dict[str, Raw]:
     (found,) = pod_spec(manifest)["containers"]
-    return {item["name"]: item["valueFrom"]["secretKeyRef"] for item in found["env"] if "valueFrom" in item}
+    return {
+        item["name"]: item["valueFrom"]["secretKeyRef"]
+        for item in found["env"]
+        if "secretKeyRef" in item.get("valueFrom", {})
+    }
 
 
 def test_prepare_is_told_where_the_object_is_and_where_to_put_it() -> None:

@@ -144,6 +144,11 @@ def environment(manifest: Raw) -> list[Raw]:
     return environment
 
 
+def secrets_of(manifest: Raw) -> Raw:
+    sources = {item["name"]: item.get("valueFrom", {}) for item in environment(manifest)}
+    return {name: source["secretKeyRef"] for name, source in sources.items() if "secretKeyRef" in source}
+
+
 @pytest.mark.parametrize(
     ("tracking", "variable", "secret"),
     [
@@ -154,18 +159,17 @@ def environment(manifest: Raw) -> list[Raw]:
 def test_the_training_alone_gets_the_secret(tracking: dict[str, Any], variable: str, secret: dict[str, str]) -> None:
     job = fine_tune_job(tracking=tracking)
     (prepare,) = decide(job, settings=LISTING).created
-    assert not [item for item in environment(prepare) if "valueFrom" in item]
+    assert not secrets_of(prepare)
     job = told(job, settings=LISTING)
     (train,) = decide(job, *prepare_done(job), settings=LISTING).created
-    from_elsewhere = [item for item in environment(train) if "valueFrom" in item]
-    assert from_elsewhere == [{"name": variable, "valueFrom": {"secretKeyRef": secret}}]
+    assert secrets_of(train) == {variable: secret}
 
 
 @pytest.mark.parametrize("tracking", [None, {"mlflow": {}}, {"wandb": {}}, {"mlflow": {"server": "http://mlflow"}}])
 def test_without_a_secret_there_is_none_in_the_pod(tracking: dict[str, Any] | None) -> None:
     job = told(fine_tune_job(**({"tracking": tracking} if tracking is not None else {})))
     (train,) = decide(job, *prepare_done(job)).created
-    assert not [item for item in environment(train) if "valueFrom" in item]
+    assert not secrets_of(train)
 
 
 NOT_THERE = ['secret "mlflow" not found', "couldn't find key token in Secret research/mlflow"]
@@ -187,8 +191,7 @@ def test_a_secret_that_was_misspelt_is_corrected_by_an_edit() -> None:
     mended = edited(told(job, *children), tracking=right)
     assert decide(mended, *children).deleted == [train["metadata"]["name"]]
     (made,) = decide(told(mended, *children), *prepare).created
-    references = [item["valueFrom"]["secretKeyRef"]["name"] for item in environment(made) if "valueFrom" in item]
-    assert references == ["mlflow-token"]
+    assert [reference["name"] for reference in secrets_of(made).values()] == ["mlflow-token"]
 
 
 def waiting_for_the_secret(words: str) -> tuple[Raw, ...]:

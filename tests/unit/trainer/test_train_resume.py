@@ -25,7 +25,8 @@ from workplaces import TRAINING, MakeWorkplace, Workplace, eps_rows, losses, pre
 from finetune_api.conditions import Reason
 from finetune_api.quantization import Precision
 from finetune_trainer import prepare_training
-from finetune_trainer.failures import InfrastructureError, UserError
+from finetune_trainer.claims import CLAIM_FILE, Claim
+from finetune_trainer.failures import InfrastructureError, StoppedError, UserError
 from finetune_trainer.train import step
 
 pytestmark = pytest.mark.usefixtures("stop_request")
@@ -126,6 +127,27 @@ def test_a_checkpoint_says_whose_it_is_and_what_it_holds(workplace: Workplace, m
     assert (written["step"], written["podUid"], written["lrScale"]) == (6, "0b1c", 1.0)
     assert {"adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"} <= written["files"].keys()
     assert all(digest.startswith("sha256:") for digest in written["files"].values())
+
+
+def test_a_pod_that_comes_back_writes_nothing_over_its_successors_work(workplace: Workplace) -> None:
+    prepare_training.run(workplace.prepare_order(), workplace.reporter)
+    stopped(workplace, at=3)
+    folder = workplace.directory / "checkpoints"
+
+    def found() -> dict[str, bytes]:
+        files = (*folder.glob("checkpoint-*/*"), folder / "attempts.json")
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    def succeed() -> None:
+        Claim.take(folder / CLAIM_FILE)
+        left.update(found())
+
+    left: dict[str, bytes] = {}
+    with pytest.raises(StoppedError, match="another pod has gone on"):
+        reporter = InterruptingReporter(workplace, "training on from step 4", 5, succeed)
+        step.run(workplace.train_order(), reporter)
+    assert found() == left
+    assert step.run(workplace.train_order(), workplace.reporter).training.steps == 10
 
 
 def test_the_two_newest_checkpoints_are_kept(workplace: Workplace) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from finetune_trainer.artifacts import fsync_path
+from finetune_trainer.claims import Claim
 from finetune_trainer.scoring.predictions import ScoredPrediction
 
 PARTIAL_FOLDER = "evaluate-unfinished"
+CLAIM_FILE = "evaluate-writer.json"
 _FILE = "batches.jsonl"
 
 
@@ -46,11 +48,13 @@ def kept_batches(directory: Path) -> int:
 
 
 class PartialPredictions:
-    """A file that grows by a line a batch. What a crash left of a line is dropped, other content's work altogether."""
+    """A file that grows by a line a batch. What a crash left of a line is dropped, other content's work altogether.
+    Whoever opens it last may write."""
 
     def __init__(self, directory: Path, identity: str) -> None:
         self._folder = directory / PARTIAL_FOLDER
         self._path = self._folder / _FILE
+        self._claim = Claim.take(directory / CLAIM_FILE)
         self._finished = self._take_up(identity)
 
     @property
@@ -77,12 +81,14 @@ class PartialPredictions:
         self, predictions: Sequence[ScoredPrediction], seconds: float, attention: str, *, again: bool = False
     ) -> None:
         """On the disk when this returns."""
+        self._claim.require()
         batch = FinishedBatch(seconds=seconds, attention=attention, again=again, predictions=tuple(predictions))
         self._write(batch)
         self._finished.append(batch)
 
     def remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._claim.path.unlink(missing_ok=True)
 
     def _by_example(self, *, again: bool) -> dict[str, ScoredPrediction]:
         batches = (batch for batch in self._finished if batch.again is again)
@@ -113,7 +119,7 @@ class PartialPredictions:
         os.truncate(self._path, sum(map(len, content[:lines])))
 
     def _start_over(self, identity: str) -> None:
-        self.remove()
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         self._write(_Header(identity=identity))
         fsync_path(self._folder)

@@ -6,7 +6,6 @@ files, and `COMPLETE` last. Nothing of a checkpoint is believed that the manifes
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,11 +17,11 @@ from pydantic import ValidationError
 from finetune_api.fields import WireModel
 from finetune_api.orders import COMPLETE_MARKER
 from finetune_trainer.artifacts import MANIFEST_FILE, fsync_path, is_whole, replace_folder, write_durably
+from finetune_trainer.claims import Claim
 from finetune_trainer.digests import digests_of_files, files_below
 from finetune_trainer.storage_errors import as_storage_failure
 from finetune_trainer.train.team import ALONE, Team
 
-POD_UID_VARIABLE = "FINETUNE_POD_UID"
 KEPT = 2
 """The newest ones; the older of them is for the day on which the newer one turns out to be damaged."""
 _PREFIX = "checkpoint-"
@@ -75,17 +74,19 @@ class Checkpoint:
 @dataclass(frozen=True)
 class Checkpoints:
     """The checkpoints of one training. `problem` hears of those that cannot be used. Where several processes train
-    together, the first one reads, seals and removes, and all ask at the same time."""
+    together, the first one reads, seals and removes, and all ask at the same time. Nothing is changed once another pod
+    has claimed them."""
 
     folder: Path
     identity: str
+    claim: Claim
     problem: Callable[[str], object] = lambda message: None
     team: Team = ALONE
 
     @property
     def unfinished(self) -> Path:
-        """Where the Trainer writes them."""
-        return self.folder / _UNFINISHED
+        """Where the Trainer writes them: no two pods write to one file."""
+        return self.folder / f"{_UNFINISHED}-{self.claim.writer}"
 
     def last(self) -> Checkpoint | None:
         """The last whole checkpoint. Newer ones that are torn or another training's are removed."""
@@ -118,19 +119,25 @@ class Checkpoints:
         """Within, the Trainer writes a checkpoint; then it is sealed and gets its place. A volume that is full or
         broken ends in an InfrastructureError, with the checkpoints that were there before."""
         try:
+            self._require_claim()
             yield
             self.team.wait()
             self.team.told_by_first(lambda: self._seal(step, course))
         except Exception as error:
             failure = as_storage_failure(error, self.folder)
             if self.team.is_first:
-                self.remove_unfinished()
+                shutil.rmtree(self.unfinished, ignore_errors=True)
             if failure is None:
                 raise
             raise failure from error
 
+    def _require_claim(self) -> None:
+        if self.team.is_first:
+            self.claim.require()
+
     def prune(self, also_keep: int | None) -> None:
         """Removes all but the newest two and the given step's."""
+        self._require_claim()
         for path in self._newest_first()[KEPT:] if self.team.is_first else ():
             if step_of(path) != also_keep:
                 shutil.rmtree(path, ignore_errors=True)
@@ -141,6 +148,7 @@ class Checkpoints:
         self.team.told_by_first(lambda: self._roll_back(target, course))
 
     def _roll_back(self, target: Checkpoint, course: Course) -> None:
+        self.claim.require()
         for path in reversed(self._newest_first()):
             manifest = _read_manifest(path)
             if step_of(path) > target.step:
@@ -154,7 +162,8 @@ class Checkpoints:
         return f"the checkpoint of step {newest} is kept" if newest > 0 else "nothing had been learnt yet"
 
     def remove_unfinished(self) -> None:
-        for leftover in (self.unfinished, *self.folder.glob(f".{_PREFIX}*")):
+        """Others' too, which died over it."""
+        for leftover in (*self.folder.glob(f"{_UNFINISHED}*"), *self.folder.glob(f".{_PREFIX}*")):
             shutil.rmtree(leftover, ignore_errors=True)
 
     def _seal(self, step: int, course: Course) -> None:
@@ -166,10 +175,11 @@ class Checkpoints:
             identity=self.identity,
             step=step,
             **course.model_dump(),
-            pod_uid=os.environ.get(POD_UID_VARIABLE),
+            pod_uid=self.claim.writer,
             files=digests_of_files(aside, files),
         )
         _write_manifest(aside, manifest)
+        self.claim.require()
         write_durably(aside / COMPLETE_MARKER, f"{self.identity}\n")
         fsync_path(aside)
         replace_folder(aside, self._place(step))

@@ -90,12 +90,14 @@ class _Attempts(BaseModel):
 
 class Ledger:
     """All attempts, of which the last is going on. Leaving the `with` block writes it down, however it is left. Of
-    several processes that train together, one keeps it.
+    several processes that train together, one keeps it, and only while no other pod has gone on in its place.
 
     `write` may be called from another thread.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic, *, is_kept: bool = True) -> None:
+    def __init__(
+        self, folder: Path, clock: Callable[[], float] = time.monotonic, *, is_kept: Callable[[], bool] = lambda: True
+    ) -> None:
         self._path = folder / LEDGER_FILE
         self._clock = clock
         self._is_kept = is_kept
@@ -156,7 +158,7 @@ class Ledger:
 
     def write(self) -> None:
         """Durably, so that an attempt that is killed counts with what it had used by then."""
-        if not self._is_kept:
+        if not self._is_kept():
             return
         with self._lock:
             self._current.seconds = round(self._clock() - self._began, 3)

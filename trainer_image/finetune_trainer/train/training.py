@@ -13,6 +13,7 @@ from finetune_api.orders import TrainOrder
 from finetune_api.results import PrepareTrainingResult, TrainResult
 from finetune_trainer.artifacts import staged_step
 from finetune_trainer.base_model import base_model_digest, check_base_model
+from finetune_trainer.claims import CLAIM_FILE, Claim
 from finetune_trainer.digests import folder_digest
 from finetune_trainer.failures import UserError
 from finetune_trainer.locations import resolve_folder
@@ -48,10 +49,11 @@ def train(
     with joined_team(device) as team:
         reporter = reporter if team.is_first else SilentReporter()
         board = board_of_all_nodes(team)
+        claim = team.told_by_first(lambda: Claim.take(checkpoints_folder / CLAIM_FILE))
         with (
             _restarts(checkpoints_folder, team),
             curves_of(order, prepared, identity, reporter, are_kept=team.is_first) as curves,
-            Ledger(checkpoints_folder, is_kept=team.is_first) as ledger,
+            Ledger(checkpoints_folder, is_kept=lambda: team.is_first and claim.stands) as ledger,
             watching(order.gpus, device, order.guard, ledger, reporter, team, board) as watch,
         ):
             portions = team.told_by_first(
@@ -63,7 +65,7 @@ def train(
                 prepared=prepared,
                 prepared_folder=Path(order.directory) / Step.PREPARE,
                 model_folder=team.told_by_first(lambda: _unchanged_base_model(order, prepared, reporter)),
-                checkpoints=Checkpoints(checkpoints_folder, identity_of_steps, reporter.problem, team),
+                checkpoints=Checkpoints(checkpoints_folder, identity_of_steps, claim, reporter.problem, team),
                 portions=portions,
                 device=device,
                 watch=watch,
@@ -75,6 +77,7 @@ def train(
             board.post(watch.usage())
             team.wait()
             if team.is_first:
+                claim.require()
                 return _write(assignment, identity, learnt, ledger, reporter)
             help_with_export(assignment, learnt)
             return None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from finetune_trainer.evaluation.partial import PARTIAL_FOLDER, PartialPredictions
+from finetune_trainer.failures import StoppedError
 from finetune_trainer.scoring.predictions import ScoredPrediction
 
 
@@ -61,3 +62,11 @@ def test_a_torn_header_starts_over(tmp_path: Path, two_batches: Path) -> None:
 def test_nothing_is_left_when_it_is_removed(tmp_path: Path, two_batches: Path) -> None:
     PartialPredictions(tmp_path, "sha256:one").remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pod_that_comes_back_adds_nothing_to_its_successors_work(tmp_path: Path, two_batches: Path) -> None:
+    lost, successor = (PartialPredictions(tmp_path, "sha256:one") for _ in range(2))
+    with pytest.raises(StoppedError, match="another pod has gone on"):
+        lost.append([prediction("d")], 1.0, "sdpa")
+    successor.append([prediction("e")], 1.0, "sdpa")
+    assert PartialPredictions(tmp_path, "sha256:one").predictions.keys() == {"a", "b", "c", "e"}
