@@ -13,7 +13,7 @@ import pytest
 from graphics import all_gpus_broken
 
 import operator_calm
-from installation import OPERATOR_NAMESPACE, operator_process
+from installation import OPERATOR_NAMESPACE, RELEASE, install, operator_process
 from localcluster import Cluster
 from manifests import comparison, examples, fine_tune_job
 from workbench import Workbench, condition
@@ -107,6 +107,35 @@ def test_the_operator_is_down_when_training_ends(bench: Workbench) -> None:
             "the training's Job is complete",
         )
     assert_like_a_run_without_faults(bench, "killed-late")
+
+
+def test_a_training_goes_on_while_the_chart_is_upgraded_and_rolled_back(bench: Workbench) -> None:
+    in_release = ("--namespace", OPERATOR_NAMESPACE)
+    bench.apply(fine_tune_job("upgraded", training=LONG))
+    bench.wait_for_phase("finetunejob", "upgraded", "Training")
+    install(bench.cluster, progressIntervalSeconds=1)
+    bench.cluster.helm("rollback", RELEASE, *in_release, "--wait", "--timeout", "5m", capture_output=True)
+    assert_like_a_run_without_faults(bench, "upgraded")
+
+
+def test_uninstalling_the_chart_keeps_resources_and_what_was_trained(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("outlasting", training=LONG), fine_tune_job("deleted-meanwhile", training=LONG))
+    for name in ("outlasting", "deleted-meanwhile"):
+        bench.wait_for_phase("finetunejob", name, "Training")
+    bench.cluster.helm("uninstall", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait", capture_output=True)
+    try:
+        bench.delete("finetunejob", "deleted-meanwhile", wait=True)
+        selector = "finetune.dev/owner-name=deleted-meanwhile"
+        bench.wait_until(
+            lambda: not bench.items("jobs", selector) and not bench.items("pods", selector), "Jobs and pods are gone"
+        )
+        bench.wait_until(
+            lambda: bench.jobs_of("finetunejob", "outlasting", "train")[0]["status"].get("succeeded"),
+            "the training's Job is complete",
+        )
+    finally:
+        install(bench.cluster)
+    assert_like_a_run_without_faults(bench, "outlasting")
 
 
 def test_a_deleted_resource_leaves_no_children_also_while_the_operator_is_down(bench: Workbench) -> None:
