@@ -82,6 +82,9 @@ class Cache:
     def all_keys(self) -> list[Key]:
         return list(self._resources)
 
+    def all_resources(self) -> list[AnyResource]:
+        return list(self._resources.values())
+
     def put_resource(self, resource: AnyResource) -> None:
         """Versions are compared across uids too: a namesake's predecessor may be told of late."""
         known = self._resources.get(resource.key)

@@ -11,6 +11,8 @@ from kubernetes.aio import client, config
 from finetune_api.group import API_VERSION, MANAGER, NAMES, Kind
 from finetune_api.report_parcel import LOG_LIMIT
 from finetune_operator.kueue_workloads import BOOST_ANNOTATION, WORKLOADS, KueueWorkload
+from finetune_operator.metrics import requests
+from finetune_operator.metrics.requests import Verb
 
 Body = Mapping[str, Any]
 
@@ -90,7 +92,7 @@ class Cluster:
     async def served(self) -> frozenset[str]:
         """Plural names of the kinds of our group that the API server knows; none when it does not know the group."""
         try:
-            answer = await self._request("GET", f"/apis/{API_VERSION}")
+            answer = await self._request(Verb.GET, f"/apis/{API_VERSION}")
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return frozenset()
@@ -100,7 +102,7 @@ class Cluster:
     async def preferred_version(self, group: str) -> str | None:
         """The version of an API group that the API server would rather be asked for; None where the group is not."""
         try:
-            answer = await self._request("GET", f"/apis/{group}")
+            answer = await self._request(Verb.GET, f"/apis/{group}")
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -110,16 +112,16 @@ class Cluster:
     async def create(self, manifest: Body) -> Body:
         """POST; ApiError(409) when the name is taken."""
         path = path_of(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
-        return await self._request("POST", path, manifest, query={"fieldManager": MANAGER})
+        return await self._request(Verb.CREATE, path, manifest, query={"fieldManager": MANAGER})
 
     async def get(self, kind: str, api_version: str, namespace: str, name: str) -> Body:
-        return await self._request("GET", path_of(api_version, kind, namespace, name))
+        return await self._request(Verb.GET, path_of(api_version, kind, namespace, name))
 
     async def pages(self, api_version: str, kind: str, namespace: str, selector: str = "") -> AsyncIterator["Page"]:
         """All objects of a kind as they were at one moment, some at a time; without a namespace in all of them."""
         query = {"limit": str(PAGE_SIZE), **({"labelSelector": selector} if selector else {})}
         while True:
-            answer = await self._request("GET", path_of(api_version, kind, namespace), query=query)
+            answer = await self._request(Verb.LIST, path_of(api_version, kind, namespace), query=query)
             yield Page(tuple(answer["items"]), int(answer["metadata"]["resourceVersion"]))
             query["continue"] = answer["metadata"].get("continue", "")
             if not query["continue"]:
@@ -136,7 +138,7 @@ class Cluster:
         }
         path = f"{path_of(API_VERSION, kind.value, namespace, name)}/status"
         query = {"fieldManager": MANAGER, "force": "true"}
-        return await self._request("PATCH", path, body, query=query, content_type=APPLY)
+        return await self._request(Verb.PATCH, path, body, query=query, content_type=APPLY)
 
     async def add_owners(
         self, kind: Kind, namespace: str, name: str, uid: str, owners: Sequence[Body], manager: str
@@ -146,7 +148,7 @@ class Cluster:
         body = {"apiVersion": API_VERSION, "kind": kind.value, "metadata": metadata}
         query = {"fieldManager": manager, "force": "true"}
         path = path_of(API_VERSION, kind.value, namespace, name)
-        return await self._request("PATCH", path, body, query=query, content_type=APPLY)
+        return await self._request(Verb.PATCH, path, body, query=query, content_type=APPLY)
 
     async def set_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
         """A Job's spec.suspend, and nothing else of it."""
@@ -159,7 +161,7 @@ class Cluster:
 
     async def _set_suspended(self, path: str, uid: str, suspend: bool) -> Body:
         body = {"metadata": {"uid": uid}, "spec": {"suspend": suspend}}
-        return await self._request("PATCH", path, body, query={"fieldManager": MANAGER}, content_type=MERGE)
+        return await self._request(Verb.PATCH, path, body, query={"fieldManager": MANAGER}, content_type=MERGE)
 
     async def set_active(self, workload: KueueWorkload, active: bool) -> Body:
         """A Workload's spec.active, and nothing else of it."""
@@ -173,7 +175,7 @@ class Cluster:
         """Of this Workload, and not of one that was made anew under its name."""
         body = {**change, "metadata": {**change.get("metadata", {}), "uid": workload.uid}}
         path = path_of(workload.api_version, "Workload", workload.namespace, workload.name)
-        return await self._request("PATCH", path, body, query={"fieldManager": MANAGER}, content_type=MERGE)
+        return await self._request(Verb.PATCH, path, body, query={"fieldManager": MANAGER}, content_type=MERGE)
 
     async def delete(
         self, api_version: str, kind: str, namespace: str, name: str, uid: str, version: int | None = None
@@ -183,7 +185,7 @@ class Cluster:
         asked = {"uid": uid} if version is None else {"uid": uid, "resourceVersion": str(version)}
         body = {"propagationPolicy": "Background", "preconditions": asked}
         try:
-            await self._request("DELETE", path_of(api_version, kind, namespace, name), body)
+            await self._request(Verb.DELETE, path_of(api_version, kind, namespace, name), body)
         except ApiError as error:
             if error.status not in (NOT_FOUND, CONFLICT):
                 raise
@@ -191,29 +193,40 @@ class Cluster:
     async def log_tail(self, namespace: str, pod: str) -> str:
         """The last lines of a pod's log, at most 16 KiB."""
         query = {"tailLines": str(LOG_LINES)}
-        text = await self._send("GET", f"{path_of('v1', 'Pod', namespace, pod)}/log", None, query, "*/*")
+        text = await self._send(Verb.LOG, f"{path_of('v1', 'Pod', namespace, pod)}/log", None, query, "*/*")
         return text[-LOG_BYTES:].decode(errors="replace")
 
     async def log_end(self, namespace: str, pod: str) -> str:
         """The end of a finished pod's log, as much as may hold a report."""
         query = {"tailLines": str(REPORT_LINES), "limitBytes": str(2 * LOG_LIMIT)}
-        text = await self._send("GET", f"{path_of('v1', 'Pod', namespace, pod)}/log", None, query, "*/*")
+        text = await self._send(Verb.LOG, f"{path_of('v1', 'Pod', namespace, pod)}/log", None, query, "*/*")
         return text[-LOG_LIMIT:].decode(errors="replace")
 
     async def _request(
         self,
-        method: str,
+        verb: Verb,
         path: str,
         body: Body | None = None,
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Body:
-        answer: Body = json.loads(await self._send(method, path, body, query, content_type))
+        answer: Body = json.loads(await self._send(verb, path, body, query, content_type))
         return answer
 
     async def _send(
-        self, method: str, path: str, body: Body | None, query: Mapping[str, str] | None, content_type: str
+        self, verb: Verb, path: str, body: Body | None, query: Mapping[str, str] | None, content_type: str
     ) -> bytes:
+        with requests.counted(verb) as asked:
+            response, content = await self._exchange(_METHODS[verb], path, body, query, content_type)
+            asked.code = str(response.status)
+        if not 200 <= response.status < 300:
+            raise ApiError(response.status, _message(content), _seconds(response.headers.get("Retry-After", "")))
+        return content
+
+    async def _exchange(
+        self, method: str, path: str, body: Body | None, query: Mapping[str, str] | None, content_type: str
+    ) -> tuple[Any, bytes]:
+        """The response, and what it holds."""
         arguments = await self._api.param_serialize(
             method,
             path,
@@ -224,12 +237,19 @@ class Cluster:
         )
         try:
             response = await self._api.call_api(*arguments, _request_timeout=REQUEST_SECONDS)
-            content: bytes = await response.read()
+            return response, await response.read()
         except ClientError as error:
             raise ConnectionError(f"{method} {path}: {error!r}") from error
-        if not 200 <= response.status < 300:
-            raise ApiError(response.status, _message(content), _seconds(response.headers.get("Retry-After", "")))
-        return content
+
+
+_METHODS = {
+    Verb.GET: "GET",
+    Verb.LIST: "GET",
+    Verb.LOG: "GET",
+    Verb.CREATE: "POST",
+    Verb.PATCH: "PATCH",
+    Verb.DELETE: "DELETE",
+}
 
 
 def _message(content: bytes) -> str:

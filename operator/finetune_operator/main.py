@@ -7,12 +7,14 @@ import os
 from typing import Any
 
 import kopf
+from prometheus_client import REGISTRY
 
 from finetune_api.group import GROUP, MANAGER, NAMES, VERSION, Kind, Label
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Cluster
 from finetune_operator.intake import Intake
 from finetune_operator.kueue_workloads import KUEUE_GROUP, WORKLOADS
+from finetune_operator.metrics import collectors
 from finetune_operator.probes import Probes
 from finetune_operator.progress import ProgressFollower
 from finetune_operator.queue_watch import QueueWatch
@@ -66,6 +68,7 @@ class Operator:
 
     async def _start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
+        collectors.register(REGISTRY, self._cache, self._queue)
         self._probes_server = await self._probes.serve(self._settings.probe_port)
         self._cluster = await Cluster.connect()
         await self._until_served()

@@ -1,20 +1,20 @@
 """What the kubelet asks: is the operator alive, is it ready? And what Prometheus asks."""
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
 from finetune_operator.views import Key
 from finetune_operator.workqueue import WorkQueue
-
-QUEUE_DEPTH = Gauge("finetune_operator_queue_depth", "Resources that wait for a worker.")
-QUEUE_AGE = Gauge("finetune_operator_queue_oldest_age_seconds", "Time that the oldest of them has been waiting.")
 
 
 class Probes:
     """`/healthz` fails when the queue is stuck or a task has died, `/readyz` until the watches have listed."""
 
-    def __init__(self, queue: WorkQueue[Key], stuck_after_seconds: float) -> None:
+    def __init__(
+        self, queue: WorkQueue[Key], stuck_after_seconds: float, registry: CollectorRegistry = REGISTRY
+    ) -> None:
         self._queue = queue
+        self._registry = registry
         self._stuck_after = stuck_after_seconds
         self.ready = False
         self.defect = ""
@@ -32,9 +32,7 @@ class Probes:
         return web.Response(text="ok\n") if self.ready else web.Response(status=503, text="starting\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        QUEUE_DEPTH.set(len(self._queue))
-        QUEUE_AGE.set(self._queue.oldest_age())
-        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def serve(self, port: int) -> web.AppRunner:
         application = web.Application()

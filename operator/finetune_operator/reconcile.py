@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from finetune_operator.apply import Applier, OutdatedError
 from finetune_operator.cache import Cache
 from finetune_operator.cluster import ApiError, Cluster
+from finetune_operator.metrics import reconciles
+from finetune_operator.metrics.reconciles import Failing
 from finetune_operator.observe import dependents, observe
 from finetune_operator.observed import (
     Observed,
@@ -64,19 +66,21 @@ class Reconciler:
         while True:
             key = await self._queue.get()
             try:
-                await self._reconcile(key)
+                with reconciles.timed(key.kind):
+                    await self._reconcile(key)
                 self._queue.done(key)
             except asyncio.CancelledError:
                 raise
             except ApiError as error:
-                self._delay(key, error, error.retry_after_seconds)
+                self._delay(key, Failing.REFUSED, error, error.retry_after_seconds)
             except (OSError, TimeoutError) as error:
-                self._delay(key, error)
+                self._delay(key, Failing.NO_ANSWER, error)
             except Exception as error:  # a defect must not end the worker: it would end the work of all resources
                 log.exception("defect while reconciling %s %s/%s", key.kind, key.namespace, key.name)
-                self._delay(key, error)
+                self._delay(key, Failing.DEFECT, error)
 
-    def _delay(self, key: Key, error: BaseException, not_before_seconds: float = 0.0) -> None:
+    def _delay(self, key: Key, cause: Failing, error: BaseException, not_before_seconds: float = 0.0) -> None:
+        reconciles.failed(key.kind, cause)
         pause = self._queue.failed(key, not_before_seconds)
         log.warning("%s %s/%s: %s; again in %.1f s", key.kind, key.namespace, key.name, error, pause)
 

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from kubernetes.aio import client
+from prometheus_client import REGISTRY
 
 from finetune_api.group import Kind, Step
 from finetune_api.report_parcel import LOG_LIMIT
@@ -287,3 +288,46 @@ async def test_kinds_that_are_not_served_yet_are_none(server: Server, cluster: C
     server.answer(500, {})
     with pytest.raises(ApiError):
         await cluster.served()
+
+
+def requests(verb: str, code: str) -> float:
+    labels = {"verb": verb, "code": code}
+    return REGISTRY.get_sample_value("finetune_operator_api_requests_total", labels) or 0.0
+
+
+def log_reads(code: str) -> float:
+    return REGISTRY.get_sample_value("finetune_operator_log_reads_total", {"code": code}) or 0.0
+
+
+async def test_requests_are_counted_by_what_they_ask_and_what_is_answered(server: Server, cluster: Cluster) -> None:
+    asked = [("create", "201"), ("create", "409"), ("list", "200"), ("get", "404")]
+    before = [requests(*each) for each in asked]
+    server.answer(201, {"kind": "FineTuneJob"})
+    await cluster.create(fine_tune_job())
+    server.answer(409, {"message": "already exists"})
+    with pytest.raises(ApiError):
+        await cluster.create(fine_tune_job())
+    server.answer(200, {"items": [], "metadata": {"resourceVersion": "7"}})
+    assert [page async for page in cluster.pages("batch/v1", "Job", "research")]
+    server.answer(404, {"message": "not found"})
+    with pytest.raises(ApiError):
+        await cluster.get("Job", "batch/v1", "research", "none")
+    assert [requests(*each) for each in asked] == [number + 1 for number in before]
+
+
+async def test_logs_are_counted_apart(server: Server, cluster: Cluster) -> None:
+    read, gets = log_reads("200"), requests("get", "200")
+    server.answer(200, {})
+    await cluster.log_tail("research", "pod")
+    assert (log_reads("200"), requests("get", "200")) == (read + 1, gets)
+
+
+async def test_a_request_that_nobody_answers_is_counted_without_a_code() -> None:
+    configuration = client.Configuration()
+    configuration.host = "http://127.0.0.1:1"
+    alone = Cluster(client.ApiClient(configuration))
+    before = requests("delete", "none")
+    with pytest.raises(ConnectionError):
+        await alone.delete("batch/v1", "Job", "research", "job", "uid")
+    await alone.close()
+    assert requests("delete", "none") == before + 1

@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import kopf
 import pytest
+from prometheus_client import CollectorRegistry
 
 from finetune_api.group import Kind
 from finetune_api.planning import GpuClass
 from finetune_operator import __main__ as program
+from finetune_operator.cache import Cache
 from finetune_operator.main import configure
+from finetune_operator.metrics import collectors
 from finetune_operator.probes import Probes
 from finetune_operator.settings import (
     KueueSettings,
@@ -194,10 +197,12 @@ async def test_readiness_waits_for_the_watches() -> None:
 async def test_prometheus_is_told_of_the_queue() -> None:
     queue: WorkQueue[Key] = WorkQueue(lambda: 0.0)
     queue.add(Key(Kind.FINE_TUNE_JOB, "research", "tuned"))
+    registry = CollectorRegistry()
+    collectors.register(registry, Cache(), queue)
 
     async def questions(ask: Ask) -> None:
         status, words = await ask("/metrics")
         assert status == 200
         assert "finetune_operator_queue_depth 1.0" in words
 
-    await served(Probes(queue, 120), questions)
+    await served(Probes(queue, 120, registry), questions)
