@@ -3,7 +3,7 @@
 import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from finetune_api.events import ProgressEvent
 from finetune_api.group import Kind
@@ -30,11 +30,20 @@ REMEMBERED = 4096
 """How many deleted objects, and how many Events, are kept in mind."""
 
 
+class Onlooker(Protocol):
+    """Sees what becomes of resources."""
+
+    def changed(self, before: AnyResource, after: AnyResource) -> None: ...
+
+    def gone(self, uid: str) -> None: ...
+
+
 class Cache:
     """Views by name and by owner. An older version of an object never replaces a newer one, and one that is gone does
     not come back: after a write of ours the watch may still bring what was there before."""
 
-    def __init__(self) -> None:
+    def __init__(self, onlooker: Onlooker | None = None) -> None:
+        self._onlooker = onlooker
         self.nodes = GpuNodes()
         self.lessons = Lessons()
         self.workloads = KueueWorkloads()
@@ -92,6 +101,8 @@ class Cache:
             return
         if known is not None:
             self._unlink(known)
+            if self._onlooker is not None:
+                self._onlooker.changed(known, resource)
         self._resources[resource.key] = resource
         self._namespaces[resource.key.kind, resource.key.namespace][resource.key] = None
         self._key_of[resource.uid] = resource.key
@@ -107,6 +118,8 @@ class Cache:
         _keep(self._gone, uid, math.inf)
         self._key_of.pop(uid, None)
         self._obstacles.pop(uid, None)
+        if self._onlooker is not None:
+            self._onlooker.gone(uid)
         known = self._resources.get(key)
         if known is None or known.uid != uid:
             return

@@ -15,6 +15,7 @@ from finetune_operator.cluster import ApiError, Cluster
 from finetune_operator.intake import Intake
 from finetune_operator.kueue_workloads import KUEUE_GROUP, WORKLOADS
 from finetune_operator.metrics import collectors
+from finetune_operator.metrics.chronicle import Chronicle
 from finetune_operator.probes import Probes
 from finetune_operator.progress import ProgressFollower
 from finetune_operator.queue_watch import QueueWatch
@@ -36,7 +37,7 @@ class Operator:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._cache = Cache()
+        self._cache = Cache(Chronicle())
         self._queue: WorkQueue[Key] = WorkQueue()
         self._intake = Intake(self._cache, self._queue)
         self._probes = Probes(self._queue, settings.stuck_after_seconds)

@@ -13,6 +13,7 @@ from finetune_operator.cache import Cache
 from finetune_operator.cluster import TOO_MANY_REQUESTS, ApiError, Body, Cluster, Page
 from finetune_operator.intake import Intake
 from finetune_operator.kueue_workloads import BOOST_ANNOTATION, KueueWorkload
+from finetune_operator.metrics.chronicle import Chronicle
 from finetune_operator.queue_watch import QueueWatch
 from finetune_operator.reconcile import Reconciler
 from finetune_operator.relist import Relist
@@ -140,7 +141,7 @@ class SimulatedOperator:
         self._settings = settings
         self._random = random
         self._weather = weather
-        self.cache = Cache()
+        self.cache = Cache(Chronicle(virtual_time.now))
         self.queue: WorkQueue[Key] = WorkQueue(asyncio.get_running_loop().time)
         self._intake = Intake(self.cache, self.queue)
         self.cluster = SimulatedCluster(server, random, weather, watch_writes)
