@@ -206,6 +206,10 @@ class Cache:
         owner = self._works_for.get(warning.uid)
         return self._key_of.get(owner) if owner is not None else None
 
+    def progress(self, pod: PodView) -> ProgressEvent | None:
+        """What it told last."""
+        return self._progress.get(pod.uid)
+
     def put_progress(self, pod: PodView, progress: ProgressEvent) -> bool:
         """Whether it says something new."""
         if self._progress.get(pod.uid) == progress:

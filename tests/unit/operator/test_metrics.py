@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from finetune_operator.workqueue import WorkQueue
 
 from .building import SETTINGS, Raw, comparison, evaluation, fine_tune_job, moment, with_status
 from .deciding import scene
+from .simulation.stories import business, undisturbed
 
 Labels = dict[str, str]
 
@@ -109,6 +111,22 @@ def test_who_came_first_keeps_its_series_until_it_is_gone() -> None:
     assert set(chosen.choose(["m", "n"])) == {"m", "n"}
     assert set(chosen.choose(["a", "m", "n"])) == {"m", "n"}
     assert set(chosen.choose(["a", "n"])) == {"a", "n"}
+
+
+def test_after_a_whole_run_of_everything_the_census_is_what_the_api_server_holds() -> None:
+    world = undisturbed(business)
+    (operator,) = world.operators
+    found = Counter(
+        (kind, "research", body["status"]["phase"], final_reason(body))
+        for kind in ("FineTuneJob", "Evaluation", "Comparison")
+        for body in world.server.all(kind)
+    )
+    assert census(operator.cache) == found
+
+
+def final_reason(body: Raw) -> str:
+    (reason,) = [item["reason"] for item in body["status"]["conditions"] if item["type"] == "Complete"]
+    return str(reason)
 
 
 JOBS = 10_000
