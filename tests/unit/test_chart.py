@@ -208,7 +208,28 @@ def test_no_server_outside_the_cluster_may_be_spoken_to_unless_it_is_listed(defa
 
 def test_a_second_release_can_leave_the_clusters_resources_alone(render: Render) -> None:
     kinds = {document["kind"] for document in render(watchNamespaces=["risk"], clusterResources=False).documents}
-    assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Deployment"}
+    assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Deployment", "Service"}
+
+
+def test_prometheus_finds_the_metrics_behind_a_service(default: Rendered) -> None:
+    service, pod = default.one("Service")["spec"], default.one("Deployment")["spec"]["template"]
+    assert service["selector"].items() <= pod["metadata"]["labels"].items()
+    (port,) = service["ports"]
+    assert (port["name"], port["port"]) == ("metrics", 8080)
+    assert port["targetPort"] in [known["name"] for known in default.container["ports"]]
+    assert service.get("type", "ClusterIP") == "ClusterIP"
+
+
+def test_a_service_monitor_is_made_only_where_it_is_asked_for(default: Rendered, render: Render) -> None:
+    assert default.of("ServiceMonitor") == []
+    rendered = render(serviceMonitor={"enabled": True, "intervalSeconds": 15, "labels": {"release": "prometheus"}})
+    monitor, service = rendered.one("ServiceMonitor"), rendered.one("Service")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["metadata"]["namespace"] == service["metadata"]["namespace"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint == {"port": "metrics", "path": "/metrics", "interval": "15s", "honorLabels": True}
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
 
 
 def test_namespace_roles_reach_our_kinds(default: Rendered) -> None:
@@ -322,6 +343,8 @@ NONSENSE: dict[str, Values] = {
     "a namespace that cannot be": {"watchNamespaces": ["Research"]},
     "no artifacts claim": {"artifactsClaim": ""},
     "no workers": {"workers": 0},
+    "scrapes without a pause": {"serviceMonitor": {"intervalSeconds": 0}},
+    "a time to scrape in words": {"serviceMonitor": {"interval": "30s"}},
     "a queue as a value": {"kueue": {"queueName": "research"}},
     "kueue in words": {"kueue": {"enabled": "yes"}},
     "half a worker": {"workers": 1.5},
