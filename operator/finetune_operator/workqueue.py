@@ -93,7 +93,8 @@ class WorkQueue(Generic[Item]):
 
     def oldest_age(self) -> float:
         """Seconds that the oldest item has been waiting for a worker, or has kept one busy."""
-        return self._clock() - min([*self._waiting.values(), *self._working.values()], default=self._clock())
+        now = self._clock()
+        return now - min([*self._waiting.values(), *self._working.values()], default=now)
 
     def __len__(self) -> int:
         return len(self._waiting)

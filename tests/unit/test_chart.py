@@ -212,6 +212,7 @@ def test_a_second_release_can_leave_the_clusters_resources_alone(render: Render)
 
 
 def test_prometheus_finds_the_metrics_behind_a_service(default: Rendered) -> None:
+    assert default.one("Service")["metadata"]["name"] == "finetune-operator-metrics"
     service, pod = default.one("Service")["spec"], default.one("Deployment")["spec"]["template"]
     assert service["selector"].items() <= pod["metadata"]["labels"].items()
     (port,) = service["ports"]

@@ -152,10 +152,14 @@ BEGINNINGS = {
 
 
 def _told_beginning(resource: AnyResource, phase: str) -> datetime | None:
-    """None where no condition tells it."""
+    """None where no condition tells it, or tells what is no time: somebody may have written it by hand."""
     wanted = BEGINNINGS.get(phase, ())
     turns = [item.last_transition_time for item in resource.status.conditions if item.type in wanted]
-    return datetime.fromisoformat(max(turns)) if turns else None
+    try:
+        told = datetime.fromisoformat(max(turns, default=""))
+    except ValueError:
+        return None
+    return told if told.tzinfo is not None else None
 
 
 def _is_retried(before: AnyResource, after: AnyResource) -> bool:

@@ -141,6 +141,16 @@ def test_after_a_restart_a_phase_that_no_condition_tells_of_is_not_timed() -> No
     assert counting.of("finetune_phase_duration_seconds_sum") == {}
 
 
+@pytest.mark.parametrize("words", ["", "yesterday", "2026-01-02T11:00:00", "2026-13-01T11:00:00Z"])
+def test_a_time_that_somebody_wrote_by_hand_does_no_harm(words: str) -> None:
+    scheduled = {**condition("Scheduled", "True", 0), "lastTransitionTime": words}
+    life = Life(with_status(fine_tune_job(), phase="Training", conditions=[scheduled]))
+    counting = Counting()
+    life.goes_on("Succeeded", after=600)
+    assert counting.of("finetune_phase_duration_seconds_sum") == {}
+    assert counting.of("finetune_runs_finished_total") == {("FineTuneJob", "Succeeded"): 1}
+
+
 def test_retries_are_counted_by_cause() -> None:
     counting, life = Counting(), Life(fine_tune_job())
     life.goes_on("Training")

@@ -98,10 +98,18 @@ def test_every_metric_has_help_a_type_and_a_base_unit(collected: CollectorRegist
             assert family.name.endswith("_seconds"), family.name
 
 
-def test_only_counters_end_in_total(collected: CollectorRegistry) -> None:
+TAKEN = frozenset({"job", "instance", "pod", "service", "le", "quantile"})
+"""Labels that Prometheus sets itself, or that mean something to it."""
+
+
+def test_no_label_is_one_that_prometheus_sets_itself() -> None:
+    assert {label for row in documented() for label in row.labels} & TAKEN == set()
+
+
+def test_only_counters_end_in_total() -> None:
     for row in documented():
         assert row.name.endswith("_total") == (row.type == "counter"), row.name
 
 
-def test_no_series_tells_when_a_counter_began(collected: CollectorRegistry) -> None:
+def test_no_series_tells_when_a_counter_began() -> None:
     assert "_created" not in generate_latest(REGISTRY).decode()

@@ -52,6 +52,11 @@ def test_adding_while_it_is_worked_on_is_working_once_more_afterwards() -> None:
     virtual_time.run(tell())
 
 
+def test_nothing_in_the_queue_has_no_age_while_the_clock_goes_on() -> None:
+    ticks = iter(range(100))
+    assert WorkQueue[str](lambda: float(next(ticks))).oldest_age() == 0
+
+
 def test_the_oldest_comes_first() -> None:
     async def tell() -> None:
         items = queue()
