@@ -29,10 +29,19 @@ def last_progress(log_tail: str) -> ProgressEvent | None:
         except ValidationError:
             continue
         if isinstance(event, ProgressEvent):
-            progress = event
+            progress = _with_what_it_leaves_out(event, progress)
         elif isinstance(event, StageEvent):
             progress = _in_stage(progress, event)
     return progress
+
+
+def _with_what_it_leaves_out(event: ProgressEvent, before: ProgressEvent | None) -> ProgressEvent:
+    """Loss and speed are told by steps; what is told while the guard rests, or at a look at the validation loss, has
+    none, and the last ones still hold."""
+    if before is None:
+        return event
+    known = {field: getattr(before, field) for field in ("loss", "tokens_per_second") if getattr(event, field) is None}
+    return event.model_copy(update=known)
 
 
 def _in_stage(progress: ProgressEvent | None, event: StageEvent) -> ProgressEvent:

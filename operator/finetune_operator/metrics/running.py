@@ -32,7 +32,12 @@ def _share(event: ProgressEvent) -> float | None:
 
 
 READINGS = (
-    Reading(GaugeMetricFamily, "finetune_progress_ratio", "Share of the steps or examples that are done.", _share),
+    Reading(
+        GaugeMetricFamily,
+        "finetune_progress_ratio",
+        "Share of the steps or examples of its present stage that are done.",
+        _share,
+    ),
     Reading(
         GaugeMetricFamily,
         "finetune_remaining_seconds",

@@ -42,6 +42,22 @@ def test_a_stage_that_begins_keeps_the_numbers() -> None:
     assert (progress.step, progress.stage) == (7, "saving")
 
 
+def test_the_last_loss_and_speed_hold_while_the_guard_rests() -> None:
+    learnt = ProgressEvent(time=moment(), step=7, steps=9, loss="1.5", tokens_per_second="20", checkpoint_age_seconds=3)
+    resting = ProgressEvent(time=moment(1), step=7, steps=9, gpu_watts=90)
+    progress = last_progress("\n".join(event.model_dump_json() for event in (learnt, resting, resting)))
+    assert progress is not None
+    assert (progress.loss, progress.tokens_per_second, progress.gpu_watts) == ("1.5", "20", 90)
+    assert (progress.time, progress.checkpoint_age_seconds) == (moment(1), None)
+
+
+def test_a_later_loss_takes_the_place_of_an_earlier_one() -> None:
+    losses = (ProgressEvent(time=moment(), step=step, steps=9, loss=f"{step}.5") for step in (1, 2))
+    progress = last_progress("\n".join(event.model_dump_json() for event in losses))
+    assert progress is not None
+    assert progress.loss == "2.5"
+
+
 def test_a_stage_alone_is_progress_too() -> None:
     progress = last_progress(stage("loading"))
     assert progress is not None

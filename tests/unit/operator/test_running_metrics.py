@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import Any
@@ -13,13 +14,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from finetune_api.events import ProgressEvent
 from finetune_api.group import Kind, Step
 from finetune_operator.cache import Cache
+from finetune_operator.cluster import Cluster
 from finetune_operator.metrics import collectors
 from finetune_operator.metrics.running import READINGS, Running
+from finetune_operator.progress import ProgressFollower
 from finetune_operator.projections import job_view, pod_view, resource_view
 from finetune_operator.workqueue import WorkQueue
 
 from .building import Raw, ended, evaluation, fine_tune_job, job_of, moment, newer, running, uid_of
 from .deciding import Scene, scene
+from .simulation.stories import JOB, one_job, undisturbed
+from .simulation.world import World, story
 
 WHOLE = ProgressEvent(
     time=moment(),
@@ -131,6 +136,42 @@ def test_no_log_keeps_others_from_being_told(body: Raw, job: Raw, nonsense: dict
     said(there, scoring, WHOLE)
     assert len(told(there.cache, "scored")) == len(READINGS)
     assert 0 <= told(there.cache).get("finetune_progress_ratio", 0) <= 1
+
+
+class Logs(Cluster):
+    """Of pods that draw more at each look, and come no further."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    async def log_tail(self, namespace: str, pod: str) -> str:
+        self.looks += 1
+        return WHOLE.model_copy(update={"gpu_watts": 100.0 * self.looks}).model_dump_json()
+
+
+def test_in_a_whole_run_the_series_come_and_go_with_the_training_and_cost_one_write() -> None:
+    logs, seen = Logs(), list[dict[str, float]]()
+
+    async def tell(world: World) -> None:
+        await one_job(world)
+        (operator,) = world.operators
+        loop = asyncio.get_running_loop()
+        follower = ProgressFollower(operator.cache, logs, operator.queue, 1, loop.time)
+        following = asyncio.create_task(follower.follow())
+        await world.until(lambda: world.phase(JOB, "tuned") == "Queued", "it is queued")
+        seen.append(told(operator.cache))
+        await world.until(lambda: logs.looks > 2, "its log was read")
+        seen.append(told(operator.cache))
+        await world.until(lambda: world.phase(JOB, "tuned") == "Succeeded", "it has ended")
+        seen.append(told(operator.cache))
+        following.cancel()
+
+    world = story(tell)
+    before, meanwhile, after = seen
+    assert (before, after) == ({}, {})
+    assert meanwhile["finetune_gpu_power_watts"] >= 300
+    assert meanwhile["finetune_training_loss"] == 1.2345
+    assert len(world.operator_writes()) <= len(undisturbed(one_job).operator_writes()) + 1
 
 
 def many(number: int) -> Cache:
