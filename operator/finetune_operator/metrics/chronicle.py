@@ -102,11 +102,19 @@ class Chronicle:
         self._clock = clock
         self._since: dict[str, datetime] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many."""
+        return len(self._since)
+
     def gone(self, uid: str) -> None:
         self._since.pop(uid, None)
 
     def changed(self, before: AnyResource, after: AnyResource) -> None:
-        if before.key.kind not in COUNTED or before.uid != after.uid:
+        if before.uid != after.uid:
+            self.gone(before.uid)
+            return
+        if before.key.kind not in COUNTED:
             return
         old, new = _phase(before), _phase(after)
         is_retried = _is_retried(before, after)

@@ -24,7 +24,7 @@ class Verb(StrEnum):
 
 REQUESTS = Counter(
     "finetune_operator_api_requests_total",
-    "Requests to the API server but those of logs and watches, by the code of the answer.",
+    "Requests to the API server but those of logs, and of kopf's lists and watches, by the code of the answer.",
     ["verb", "code"],
 )
 LOG_READS = Counter(

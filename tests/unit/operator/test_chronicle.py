@@ -13,7 +13,19 @@ from finetune_operator.cache import Cache
 from finetune_operator.metrics.chronicle import Chronicle
 from finetune_operator.projections import resource_view
 
-from .building import NOW, Raw, comparison, evaluation, fine_tune_job, moment, newer, run_of, with_status
+from .building import (
+    NOW,
+    Raw,
+    comparison,
+    evaluation,
+    fine_tune_job,
+    key_of,
+    moment,
+    newer,
+    run_of,
+    uid_of,
+    with_status,
+)
 from .simulation.stories import business
 from .simulation.weather import Weather
 from .simulation.world import story
@@ -211,6 +223,24 @@ def test_a_namesake_goes_on_with_nothing() -> None:
     life.tell({**another, "status": {**another["status"], "phase": "Succeeded"}})
     assert counting.of("finetune_phase_duration_seconds_count") == {}
     assert counting.of("finetune_runs_finished_total") == {}
+
+
+@pytest.mark.parametrize("how", ["ended", "deleted", "replaced by a namesake"])
+def test_nothing_is_remembered_of_what_is_over(how: str) -> None:
+    chronicle = Chronicle(lambda: NOW)
+    cache, body = Cache(chronicle), fine_tune_job()
+    for told in (body, with_status(body, phase="Training")):
+        cache.put_resource(resource_view(Kind.FINE_TUNE_JOB, told))
+    assert chronicle.remembered == 1
+    another = newer(fine_tune_job(metadata={"uid": "another"}))
+    match how:
+        case "ended":
+            cache.put_resource(resource_view(Kind.FINE_TUNE_JOB, with_status(body, phase="Succeeded")))
+        case "deleted":
+            cache.drop_resource(key_of(body), uid_of(body))
+        case _:
+            cache.put_resource(resource_view(Kind.FINE_TUNE_JOB, another))
+    assert chronicle.remembered == 0
 
 
 def test_a_whole_run_of_everything_is_told_as_it_was() -> None:
