@@ -18,7 +18,7 @@ LOCALCLUSTER := PYTHONPATH=tests/cluster $(PYTHON) -m localcluster
 IN_VENV := PYTHONPATH=operator:trainer_image:tests/cluster $(VENV)/bin/python
 
 .NOTPARALLEL:
-.PHONY: help demo test lint unit test-trainer test-cluster test-e2e bench cluster-up cluster-down images crds lock clean
+.PHONY: help demo test lint unit test-trainer test-cluster test-upgrade test-e2e bench cluster-up cluster-down images crds lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -74,6 +74,10 @@ test-trainer-and-cluster: prepare $(NVML)
 	echo 'tests of the trainer, which ran beside them (build/test-trainer.log):'; \
 	tail --pid=$$trainer -n +1 -f build/test-trainer.log; wait $$trainer; trainer=$$?; \
 	exit $$((cluster || trainer))
+
+test-upgrade: ## An upgrade from an earlier commit and back, with trainings under way: FROM=commit (make cluster-up first)
+	@$(if $(FROM),,$(error say from which commit: make test-upgrade FROM=HEAD~1))
+	@FROM=$(FROM) $(IN_VENV) -m pytest tests/upgrade
 
 test-e2e: ## Small real fine-tunings of a real model, with their verdicts
 	@$(IN_VENV) -m pytest tests/e2e

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from localcluster import Cluster, ClusterError
@@ -18,14 +19,17 @@ TEST_VALUES = {
 """Small and quick: the node has two cores."""
 
 
-def install(cluster: Cluster, **more: object) -> None:
-    """`helm upgrade --install`, waiting until the operator is ready. `more` are values of the chart."""
-    images = cluster.images
+def install(
+    cluster: Cluster, chart: Path | None = None, images: Mapping[str, str] | None = None, **more: object
+) -> None:
+    """`helm upgrade --install`, waiting until the operator is ready; by default this checkout's chart and the images
+    that were brought to the node. `more` are values of the chart."""
+    images = cluster.images if images is None else images
     if "operator" not in images or "trainer" not in images:
         raise ClusterError("the node has no images", remedy="make images")
     values = {**TEST_VALUES, **more, "image": _parts(images["operator"]), "trainerImage": _parts(images["trainer"])}
     settings = [part for name, value in values.items() for part in ("--set-json", f"{name}={json.dumps(value)}")]
-    chart = cluster.checkout.root / "helm" / "finetune-operator"
+    chart = chart or cluster.checkout.root / "helm" / "finetune-operator"
     arguments = ["upgrade", "--install", RELEASE, str(chart), "--namespace", OPERATOR_NAMESPACE, "--create-namespace"]
     finished = cluster.helm(*arguments, *settings, "--wait", "--timeout", "5m", check=False, capture_output=True)
     if finished.returncode != 0:
