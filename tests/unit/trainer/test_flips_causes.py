@@ -53,6 +53,8 @@ def test_causes_are_found_in_answers_that_the_rules_were_not_made_for() -> None:
         (EPS, STATED, "2.14", "EPS: 1.87", ErrorCause.WRONG_PERIOD),
         (EPS, STATED, "2.14", "EPS: -2.14", ErrorCause.WRONG_SIGN),
         (EPS, STATED, "2.14", "EPS: 1.23", ErrorCause.HALLUCINATED),
+        (EPS, STATED, "2.14", "EPS: 2.15", ErrorCause.HALLUCINATED),
+        (EPS, "It earned $2.14 in 2023, $2.15 in 2022.", "2.14", "EPS: 2.15", ErrorCause.WRONG_PERIOD),
         (EPS, STATED, "2.14", "Sorry, EPS: 1.87", ErrorCause.WRONG_PERIOD),
         (EPS, "It earned $2.14 per share. The adjusted figure is $2.90.", "2.14", "EPS: 2.90", ErrorCause.UNKNOWN),
         (EPS, "Shares closed at $41.20; it earned $2.14 each.", "2.14", "EPS: 41.20", ErrorCause.UNKNOWN),

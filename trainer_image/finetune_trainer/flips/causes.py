@@ -91,7 +91,7 @@ def _cause_of_amount(amount: _Amount, source: Source) -> ErrorCause:
         return ErrorCause.WRONG_SIGN
     if _is_of_another_period(amount, source):
         return ErrorCause.WRONG_PERIOD
-    if source.states(amount.value) and not amount.is_change:
+    if not amount.is_change and source.states_beside(amount.expected, amount.value):
         return ErrorCause.UNKNOWN
     is_calculated = amount.is_change or not source.states(amount.expected)
     if is_calculated and (amount.is_near_miss or any(is_near(abs(amount.value), each) for each in source.results())):
@@ -101,7 +101,7 @@ def _cause_of_amount(amount: _Amount, source: Source) -> ErrorCause:
 
 def _is_of_another_period(amount: _Amount, source: Source) -> bool:
     if not amount.is_change:
-        return source.states_for_another_period(amount.value)
+        return source.states_for_another_period(amount.expected, amount.value)
     changes = list(source.changes())
     asked = {pair for pair, change in changes if abs(change - amount.expected) <= amount.tolerance}
     return any(abs(change - amount.value) <= amount.tolerance for pair, change in changes if pair not in asked)

@@ -46,10 +46,16 @@ class Source:
         """Whether the figure, whatever its sign, stands in the text."""
         return any(is_near(abs(value), abs(each.value)) for each in self.figures)
 
-    def states_for_another_period(self, value: Decimal) -> bool:
-        """Whether it stands there as a plain figure, and is not said to be something else, such as a dividend."""
-        plain = [each for each in self.figures if not each.is_percent and not each.is_scaled]
-        return any(is_near(abs(value), abs(each.value)) and not self._is_other_measure(each) for each in plain)
+    def states_beside(self, expected: Decimal, value: Decimal) -> bool:
+        """Whether the figure stands there as another one than the expected one, which it may be as near to."""
+        return any(self._given_beside(expected, value))
+
+    def states_for_another_period(self, expected: Decimal, value: Decimal) -> bool:
+        """Whether it stands there so, as a plain figure that is not said to be something else, such as a dividend."""
+        return any(
+            not each.is_percent and not each.is_scaled and not self._is_other_measure(each)
+            for each in self._given_beside(expected, value)
+        )
 
     def changes(self) -> Iterator[tuple[frozenset[int], Decimal]]:
         """Of every two figures, by their places: the change from one to the other in percent."""
@@ -64,6 +70,12 @@ class Source:
             yield 100 * one / other
             yield abs(one - other)
             yield 100 * abs(one - other) / one
+
+    def _given_beside(self, expected: Decimal, value: Decimal) -> Iterator[Number]:
+        for each in self.figures:
+            is_expected = is_near(abs(expected), abs(each.value)) and abs(each.value) != abs(value)
+            if is_near(abs(value), abs(each.value)) and not is_expected:
+                yield each
 
     def _is_other_measure(self, number: Number) -> bool:
         return _OTHER_MEASURE.search(numbers.before(self.text, number.start)) is not None
