@@ -175,6 +175,13 @@ def test_a_suite_that_does_not_fit_is_refused(desk: Desk, changes: dict[str, Any
     assert code == 2 and complaint in error
 
 
+def test_a_version_that_reads_as_a_date_of_no_calendar_is_refused(desk: Desk) -> None:
+    path = desk.folder / "suite.yaml"
+    path.write_text("version: 2026-02-30\n")
+    code, printed, error = desk.run("--suite", str(path))
+    assert (code, printed) == (2, "") and f"{path}: not valid YAML: day is out of range" in error
+
+
 @pytest.mark.parametrize("field", ["tasks", "name", "unknown"])
 def test_a_suite_of_names_that_stand_for_ever_more_is_refused_at_once(desk: Desk, field: str) -> None:
     """Written out it would hold 10^12 words."""

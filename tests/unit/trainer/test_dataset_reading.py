@@ -65,6 +65,7 @@ def cause_of(folder: Path, line: bytes) -> str:
         (b'{"messages": [{"role": "user", "content": "a"}]}', "the last message must be the assistant's"),
         (b'{"messages": [{"role": "assistant", "content": "a"}]}', "no message of the user"),
         (b"[" * 100_000, "nested too deeply"),
+        (b'{"prompt": ' + b"1" * 5000 + b', "completion": "b"}', "a number of thousands of digits: put it in quotes"),
     ],
 )
 def test_a_bad_line_is_told_with_its_cause(tmp_path: Path, line: bytes, cause: str) -> None:

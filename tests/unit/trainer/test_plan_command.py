@@ -218,6 +218,12 @@ def test_packed_a_micro_batch_must_divide_the_rows_that_the_dataset_fills(desk: 
     assert desk.plan(*desk.datasets)["microBatchSize"] == 3
 
 
+@pytest.mark.parametrize("text", ["made: 2026-02-30", "made: " + "1" * 5000, "[" * 5000])
+def test_a_manifest_that_yaml_cannot_hold_is_refused(desk: Desk, text: str) -> None:
+    (desk.root / "job.yaml").write_text(text)
+    assert "job.yaml is not YAML: " in desk.complaint()
+
+
 def test_packed_a_micro_batch_is_refused_by_no_rule_before_the_rows_are_known(desk: Desk) -> None:
     desk.write_manifest({"training": {"packing": True, "microBatchSize": 3}, "resources": {"gpus": 4}})
     plan = desk.plan()

@@ -47,6 +47,8 @@ def test_each_decision_does_what_it_says(tmp_path: Path) -> None:
         ({"id": _IDS[1], "decision": "reject"}, "line 2: 'id': line 1 decides about the same example"),
         ('{"id": ', "line 2: not JSON: Expecting value at column 8"),
         ("[]", "line 2: not a JSON object"),
+        ("[" * 100_000, "line 2: not usable JSON: nested too deeply"),
+        ('{"id": ' + "1" * 5000 + "}", "line 2: not usable JSON: a number of thousands of digits"),
         ({"id": _IDS[2], "decision": "maybe"}, "line 2: 'decision' must be one of accept, reject, fix, not \"maybe\""),
         ({"id": _IDS[2], "decision": ["accept"]}, "line 2: 'decision' must be one of"),
         ({"id": 3, "decision": "accept"}, "line 2: 'id' must be the id"),

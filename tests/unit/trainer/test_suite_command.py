@@ -46,6 +46,24 @@ def test_check_says_what_a_suite_holds_or_what_is_wrong(tmp_path: Path, capsys: 
     assert "suite.yaml: no such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convert", "--from", "finqa", "gone.json", "--output", "out"],
+        ["import-lm-eval", "gone.json", "--task", "eps", "--output", "out"],
+        ["export-lm-eval", "gone.json", "--suite", str(builtin_suite_folder("finance")), "--output", "out"],
+    ],
+)
+def test_a_file_that_is_not_there_is_said_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["suite", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error == "finetune suite: gone.json: cannot be read or written: No such file or directory\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_check_says_where_no_verdict_can_be_had(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suite = tmp_path / "fiqa"
     assert main(["suite", "convert", "--from", "fiqa", str(PUBLISHED / "fiqa.csv"), "--output", str(suite)]) == 0

@@ -101,6 +101,11 @@ BAD_FOLDERS: list[tuple[str, Callable[[Path], Path], str]] = [
     ("not UTF-8", lambda f: write_lines(f, b"\xff\xfe"), r"eps\.jsonl, line 1: not UTF-8"),
     ("a list", lambda f: write_lines(f, b"", b"[1]"), r"eps\.jsonl, line 2: expected a JSON object"),
     ("deep nesting", lambda f: write_lines(f, b"[" * 100_000), r"eps\.jsonl, line 1: not valid JSON"),
+    (
+        "a number of thousands of digits",
+        lambda f: write_lines(f, GOOD_LINE.replace(b'"1.23"', b"1" * 5000)),
+        r"eps\.jsonl, line 1: not valid JSON",
+    ),
     ("an over-long line", lambda f: write_lines(f, GOOD_LINE, b" " * 1_048_577), "line 2: longer than 1 MiB"),
     (
         "an id twice",
@@ -186,6 +191,12 @@ def test_suite_yaml_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
         (tmp_path / "suite.yaml").write_text(text, encoding="utf-8")
         with pytest.raises(SuiteError, match=r"suite\.yaml: "):
             load.load_suite(tmp_path)
+
+
+def test_a_version_that_reads_as_a_date_of_no_calendar_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text("version: 2026-02-30\n")
+    with pytest.raises(SuiteError, match=r"suite\.yaml: not valid YAML: day is out of range"):
+        load.load_suite(tmp_path)
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def read_suite(path: Path) -> model.Suite:
         fault = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in fault["loc"])
         raise InputError(f"--suite: {path}: {field}: {fault['msg'].removeprefix('Value error, ')}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also a date that no calendar has
         raise InputError(f"--suite: {path}: not valid YAML: {error}") from error
 
 

@@ -165,10 +165,14 @@ def _decoded(line: bytes | None) -> str:
 def _parsed(text: str) -> Document:
     try:
         document = json.loads(text.rstrip(), object_pairs_hook=_without_duplicates)
+    except BadExampleError:
+        raise
     except json.JSONDecodeError as error:
         raise BadExampleError(f"not JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:
         raise BadExampleError("not usable JSON: nested too deeply") from error
+    except ValueError as error:  # the one JSON that Python does not read
+        raise BadExampleError("not usable JSON: a number of thousands of digits: put it in quotes") from error
     if not isinstance(document, dict):
         raise BadExampleError("not a JSON object: each line must be one object in braces")
     return document

@@ -51,7 +51,7 @@ def _documents(path: Path) -> list[Any]:
         return [document for document in yaml.safe_load_all(path.read_text()) if document is not None]
     except OSError as error:
         raise InputError(f"-f: {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also a date that no calendar has
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 

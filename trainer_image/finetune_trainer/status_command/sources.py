@@ -38,7 +38,7 @@ def from_file(path: Path) -> Found:
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text()
         documents = [item for item in yaml.safe_load_all(text) if item is not None]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"--from: {path} cannot be read: {error}") from error
     return Found(tuple(_objects(documents, path)), everywhere=True)
 

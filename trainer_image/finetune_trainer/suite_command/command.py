@@ -25,10 +25,17 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         print(options.carry_out(options))
-    except (SuiteError, PredictionsError, OSError) as error:
-        print(f"finetune suite: {error}", file=sys.stderr)
-        return REFUSED
+    except (SuiteError, PredictionsError) as error:
+        return _refused(str(error))
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        return _refused(f"{named}cannot be read or written: {error.strerror or error}")
     return DONE
+
+
+def _refused(message: str) -> int:
+    print(f"finetune suite: {message}", file=sys.stderr)
+    return REFUSED
 
 
 def _convert(options: argparse.Namespace) -> str:

@@ -42,5 +42,5 @@ def parse(place: Place, line: bytes) -> Any:
         return json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise SuiteError(f"{place}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of more digits than Python reads
         raise SuiteError(f"{place}: not valid JSON ({error}); each line is one complete JSON object") from error

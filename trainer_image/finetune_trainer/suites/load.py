@@ -66,7 +66,7 @@ def _read_suite(folder: Path) -> model.Suite:
         raise SuiteError(f"{SUITE_FILE}: larger than 1 MiB; keep the examples in .jsonl files")
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also a date that no calendar has
         raise SuiteError(f"{SUITE_FILE}: not valid YAML: {error}") from error
     if not isinstance(document, dict):
         raise SuiteError(f"{SUITE_FILE}: expected a mapping with name, version, title and tasks")

@@ -143,6 +143,8 @@ def _parsed(line: str) -> dict[str, Any]:
         raise BadExampleError(f"not JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:
         raise BadExampleError("not usable JSON: nested too deeply") from error
+    except ValueError as error:  # the one JSON that Python does not read
+        raise BadExampleError("not usable JSON: a number of thousands of digits") from error
     if not isinstance(document, dict):
         raise BadExampleError("not a JSON object: give id and decision in braces")
     return document

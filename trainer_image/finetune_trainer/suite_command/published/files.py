@@ -15,6 +15,7 @@ from finetune_trainer.suites.model import SuiteError
 LARGEST_FILE = 512 * 1024 * 1024
 _ZIP, _PARQUET = b"PK\x03\x04", b"PAR1"
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip"}
+_AS_PUBLISHED = "take the file as it was published, whole: docs/suites.md tells its forms"
 
 Row = tuple[str, Mapping[str, Any]]
 """The place, for messages, and the columns by their names in lower case."""
@@ -63,11 +64,11 @@ def document(path: Path) -> Any:
     try:
         return json.loads(content)
     except RecursionError as error:
-        raise SuiteError(f"{path.name}: not usable JSON: nested too deeply") from error
+        raise SuiteError(f"{path.name}: not usable JSON: nested too deeply; {_AS_PUBLISHED}") from error
     except ValueError as error:
         if "Extra data" in str(error):
             return _json_lines(path.name, content)
-        raise SuiteError(f"{path.name}: not valid JSON: {error}") from error
+        raise SuiteError(f"{path.name}: not valid JSON: {error}; {_AS_PUBLISHED}") from error
 
 
 def table(path: Path) -> Iterator[Row]:
@@ -123,7 +124,7 @@ def _with_header(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
 def _list(path: Path) -> Sequence[Any]:
     found = document(path)
     if not isinstance(found, list):
-        raise SuiteError(f"{path.name}: expected a list of objects, or one object a line")
+        raise SuiteError(f"{path.name}: expected a list of objects, or one object a line; {_AS_PUBLISHED}")
     return found
 
 
@@ -134,7 +135,7 @@ def _json_lines(name: str, content: str) -> list[Any]:
             try:
                 found.append(json.loads(line))
             except (ValueError, RecursionError) as error:
-                raise SuiteError(f"{name}, line {number}: not valid JSON: {error}") from error
+                raise SuiteError(f"{name}, line {number}: not valid JSON: {error}; {_AS_PUBLISHED}") from error
     return found
 
 
@@ -152,13 +153,13 @@ def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
             for batch in file.iter_batches(batch_size=1000):
                 yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise SuiteError(f"{path.name}: no Parquet file that can be read: {error}") from error
+        raise SuiteError(f"{path.name}: no Parquet file that can be read: {error}; {_AS_PUBLISHED}") from error
 
 
 def _named(prefix: str, rows: Iterable[tuple[int, Any]]) -> Iterator[Row]:
     for number, row in rows:
         if not isinstance(row, Mapping):
-            raise SuiteError(f"{prefix} {number}: expected an object with named fields")
+            raise SuiteError(f"{prefix} {number}: expected an object with named fields; {_AS_PUBLISHED}")
         yield f"{prefix} {number}", {str(name).strip().lower(): value for name, value in row.items()}
 
 
