@@ -101,6 +101,7 @@ class Reason(StrEnum):
     EVALUATION_FAILED = "EvaluationFailed"
     NAME_CONFLICT = "NameConflict"
     INSUFFICIENT_GPU_MEMORY = "InsufficientGPUMemory"
+    SHARED_GPU = "SharedGPU"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     SUPERSEDED = "Superseded"
     # The machine's

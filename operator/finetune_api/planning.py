@@ -100,11 +100,17 @@ class GpuClass(WireModel):
 
     product: str
     memory_mib: Annotated[int, Field(alias="memoryMiB")]
-    """Memory of one GPU."""
+    """Memory of one GPU, or of one MIG slice."""
     gpus_per_node: int = 1
     nodes: int = 1
     shared: bool = False
-    """Time-sliced or MIG: what is measured there is not one job's."""
+    """Time-sliced or MPS: others take of the memory, and what is measured there is not one job's."""
+
+    @property
+    def is_slice(self) -> bool:
+        """A MIG slice, which a node with the strategy `single` hands out as a GPU: the label tells the slice's memory,
+        which nobody else has."""
+        return "-MIG-" in self.product
 
 
 class Measured(WireModel):

@@ -11,6 +11,8 @@ from finetune_operator.kueue_workloads import QUEUE_LABEL
 from finetune_operator.views import (
     GPU_MEMORY_LABEL,
     GPU_PRODUCT_LABEL,
+    GPU_REPLICAS_LABEL,
+    GPU_SHARING_LABEL,
     INDEX_ANNOTATION,
     MODELS,
     TRAINER_CONTAINER,
@@ -202,10 +204,11 @@ UNSHARED = frozenset({"", "none"})
 
 
 def node_view(body: Raw) -> NodeView | None:
-    """None for a node whose GPUs' memory is not labelled: nothing can be said of what fits there."""
+    """None for a node whose GPUs' memory is not labelled: nothing can be said of what fits there. None, too, for one
+    that has no GPU to hand out."""
     labels = body["metadata"].get("labels") or {}
     product, memory = labels.get(GPU_PRODUCT_LABEL, ""), _number(labels.get(GPU_MEMORY_LABEL))
-    if not product or not memory:
+    if not product or not memory or _hands_out_only_profiles(labels):
         return None
     return NodeView(
         name=body["metadata"]["name"],
@@ -218,11 +221,16 @@ def node_view(body: Raw) -> NodeView | None:
     )
 
 
+def _hands_out_only_profiles(labels: Mapping[str, str]) -> bool:
+    """With MIG's strategy `mixed` slices are resources of their own, such as nvidia.com/mig-1g.5gb. Where all GPUs are
+    cut, the labels tell of the whole GPU still, with 0 replicas, but none can be asked for as nvidia.com/gpu."""
+    return labels.get("nvidia.com/mig.strategy") == "mixed" and labels.get(GPU_REPLICAS_LABEL) == "0"
+
+
 def _is_shared(labels: Mapping[str, str], product: str) -> bool:
-    """By time slicing or MPS, or handed out in MIG slices. Each shows in labels of its own, by the version."""
-    replicas = _number(labels.get("nvidia.com/gpu.replicas"))
-    strategy = labels.get("nvidia.com/gpu.sharing-strategy", "")
-    return replicas > 1 or strategy not in UNSHARED or product.endswith("-SHARED") or "-MIG-" in product
+    """By time slicing or MPS, of whole GPUs or of MIG slices. It shows in one label or another, by the version."""
+    strategy = labels.get(GPU_SHARING_LABEL, "")
+    return _number(labels.get(GPU_REPLICAS_LABEL)) > 1 or strategy not in UNSHARED or product.endswith("-SHARED")
 
 
 def _number(text: str | None) -> int:

@@ -27,6 +27,11 @@ INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 GPU_MEMORY_LABEL = "nvidia.com/gpu.memory"
 """Labels that GPU Feature Discovery puts on nodes: the GPU's name without blanks, and its memory in MiB."""
+GPU_REPLICAS_LABEL = "nvidia.com/gpu.replicas"
+GPU_SHARING_LABEL = "nvidia.com/gpu.sharing-strategy"
+"""For how many pods each GPU counts, and by which means: none, time-slicing or mps; older versions tell no means."""
+GPU_SLICES_LABEL = "nvidia.com/gpu.slices.gi"
+"""Only where what is handed out as a GPU is a MIG slice."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,7 @@ class NodeView:
     """Memory of one GPU, or of one MIG slice where the node hands out slices."""
     gpus: int
     shared: bool
-    """Whether several pods compute on one GPU."""
+    """Whether several pods compute with the memory of one GPU, or of one slice."""
     labels: Mapping[str, str]
     """All of them: a node selector may name any."""
 

@@ -129,13 +129,14 @@ def train_job(situation: Situation, attempt: int) -> Manifest:
     spec, observed, plan = situation.spec, situation.observed, situation.status.plan
     together = spec.resources.gpus > 1 or spec.resources.nodes > 1
     mounts = volumes.mounts(situation.claim, spec.base_model, shared_memory=together)
-    on_gpus = plan is not None and spec.resources.gpus > 0
+    placed_by = plan if spec.resources.gpus else None
+    asked = (spec.resources, observed.gpu_classes)
     workload = jobs.Workload(
         spec.resources,
         spec.priority_class_name,
         spec.image_pull_secrets,
-        affinity=placement.affinity(plan) if plan is not None and on_gpus else None,
-        shares_gpus=plan is not None and on_gpus and placement.may_share(plan, observed.gpu_classes),
+        affinity=placement.affinity(placed_by, *asked) if placed_by is not None else None,
+        shares_gpus=placed_by is not None and placement.may_be_a_slice(placed_by, *asked),
         credentials=tracking.credentials_of(spec.tracking),
         rendezvous=rendezvous.rendezvous(observed.job, situation.run.digest, spec.resources.nodes),
         queue=queueing.queue_of(spec.queue_name, spec.resources, observed.settings),

@@ -54,7 +54,9 @@ def queued(waiting: Waiting, plan: TrainingPlan | None) -> Report:
     if reason is Reason.WAITING_FOR_NODE and memory is not None and AFFINITY in message:
         reason = Reason.WAITING_FOR_GPU
         message = (
-            f"No node that spec.resources allows has the GPUs free, with {memory} MiB each, that the plan needs; "
-            f"the pod waits. {message}"
+            f"No node that spec.resources allows has the GPUs free, with {memory} MiB each that no other pod takes of, "
+            f"that the plan needs; the pod waits. {message}"
         )
+    elif reason is Reason.WAITING_FOR_NODE and plan is not None and plan.gpus and AFFINITY in message:
+        message = f"{message} Nodes whose GPUs are shared by time slicing or MPS are left out, too."
     return Report(FineTuneJobPhase.QUEUED, reason, message, validated=True)

@@ -64,7 +64,8 @@ def test_a_node_whose_gpu_memory_is_unknown_is_of_no_class(labels: dict[str, str
         (node(nvidia_com__gpu_replicas="1"), False),
         (node(nvidia_com__gpu_replicas="4"), True),
         (node(product="Tesla-T4-SHARED"), True),
-        (node(product="NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", mib=4864), True),
+        (node(product="NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", mib=4864), False),
+        (node(product="NVIDIA-A100-SXM4-40GB-MIG-1g.5gb-SHARED", mib=4864), True),
         (node(nvidia_com__mig_capable="true"), False),
     ],
 )
@@ -77,6 +78,28 @@ def test_the_sharing_strategy_is_believed(strategy: str, shared: bool) -> None:
     body = node()
     body["metadata"]["labels"]["nvidia.com/gpu.sharing-strategy"] = strategy
     assert view(body).shared is shared
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_there"),
+    [
+        ({"mig_strategy": "mixed", "gpu_replicas": "0"}, False),
+        ({"mig_strategy": "mixed", "gpu_replicas": "1"}, True),
+        ({"mig_strategy": "single", "gpu_replicas": "1"}, True),
+        ({"mig_strategy": "single", "gpu_replicas": "0", "gpu_memory": "0"}, False),  # MIG-INVALID
+    ],
+)
+def test_a_node_that_hands_out_nothing_but_profiles_has_no_gpu_to_ask_for(
+    labels: dict[str, str], is_there: bool
+) -> None:
+    body = node(**{f"nvidia_com__{label}": value for label, value in labels.items()})
+    assert bool(classes_seen(body)) is is_there
+
+
+def test_a_slice_is_a_class_with_the_memory_of_the_slice() -> None:
+    (seen,) = classes_seen(node(product="NVIDIA-A100-SXM4-40GB-MIG-3g.20gb", mib=19968))
+    assert (seen.is_slice, seen.shared, seen.memory_mib) == (True, False, 19968)
+    assert not A100.is_slice
 
 
 def classes_seen(*nodes: Raw, **spec: Any) -> tuple[GpuClass, ...]:

@@ -20,7 +20,15 @@ from finetune_operator.views import Owned
 from .building import DIGEST, OTHER_DIGEST, Raw, comparison, evaluation, fine_tune_job, uid_of
 from .comparisons import evaluating, preparing
 from .deciding import decide, told
-from .outcomes import evaluation_succeeded, prepare_done, succeeded, train_done
+from .outcomes import (
+    as_served,
+    comparison_prepared,
+    evaluation_succeeded,
+    evaluations_of,
+    prepare_done,
+    succeeded,
+    train_done,
+)
 from .test_evaluation_plan import prepare_done as evaluation_prepared
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -228,6 +236,32 @@ def test_a_claim_can_be_read_from_and_written_to_by_the_same_pod() -> None:
     mounts = {mount["mountPath"]: mount for mount in container_of(made)["volumeMounts"]}
     assert "readOnly" not in mounts["/artifacts"]
     assert mounts["/inputs/claims/models"]["readOnly"] is True
+
+
+PLACED: dict[str, Any] = {
+    "gpus": 1,
+    "nodeSelector": {"pool": "research"},
+    "tolerations": [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "dedicated", "operator": "Equal", "value": "research", "effect": "NoExecute", "tolerationSeconds": 600},
+    ],
+}
+
+
+def test_selector_and_tolerations_reach_all_pods_with_gpus_also_those_that_follow_by_themselves() -> None:
+    there, *others = succeeded(fine_tune_job(resources=PLACED, evaluation={"suite": {"builtin": "finance"}}))
+    train = train_job(resources=PLACED)
+    (follow_up,) = (as_served(body) for body in decide(there, *others).made(Kind.COMPARISON))
+    comparing = told(follow_up, there, *others)
+    evaluations = evaluations_of(comparing, there, *others, *comparison_prepared(comparing))
+    assert len(evaluations) == 2
+    pods = [pod_of(train)]
+    for made in evaluations:
+        begun = told(made, *others)
+        (job,) = decide(begun, *others, *evaluation_prepared(begun)).created
+        pods.append(pod_of(job))
+    assert all(pod["tolerations"] == PLACED["tolerations"] for pod in pods)
+    assert all(pod["nodeSelector"] == PLACED["nodeSelector"] for pod in pods)
 
 
 CPUS = [("8", 8), ("1500m", 2), ("500m", 1), ("0.5", 1), ("2.9", 3), ("16000m", 16)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,16 +11,18 @@ from finetune_api.conditions import Reason
 from finetune_api.group import Kind, Step
 from finetune_api.guard import Guard
 from finetune_api.orders import PrepareTrainingOrder, TrainOrder
-from finetune_api.planning import TrainingPlan
+from finetune_api.planning import GpuClass, TrainingPlan
 from finetune_api.results import PrepareTrainingResult
 from finetune_api.tracking import Tracking
+from finetune_operator.settings import Settings
 
-from .building import Raw, fine_tune_job, job_of, node, unscheduled, with_result
+from .building import SETTINGS, Raw, fine_tune_job, job_of, node, unscheduled, with_result
 from .child_outcomes import exits
 from .deciding import decide, order_of, told
 from .outcomes import TRAINED, prepare_done, prepared, succeeded
 
 A100 = "NVIDIA-A100-SXM4-80GB"
+T4 = GpuClass(product="Tesla-T4", memory_mib=15360)
 
 
 def planned(**plan: Any) -> PrepareTrainingResult:
@@ -32,9 +35,9 @@ def prepared_children(job: Raw, **plan: Any) -> tuple[Raw, Raw]:
     return step, with_result(step, planned(**plan))
 
 
-def train_job(*nodes: Raw, plan: dict[str, Any] | None = None, **spec: Any) -> Raw:
+def train_job(*nodes: Raw, plan: dict[str, Any] | None = None, settings: Settings = SETTINGS, **spec: Any) -> Raw:
     job = told(fine_tune_job(**spec))
-    (made,) = decide(job, *prepared_children(job, **(plan or {})), *nodes).created
+    (made,) = decide(job, *prepared_children(job, **(plan or {})), *nodes, settings=settings).created
     return made
 
 
@@ -51,37 +54,78 @@ def environment(job: Raw) -> dict[str, Any]:
 # Where it may run
 
 
+def node_affinity(job: Raw) -> Raw:
+    found: Raw = pod_of(job)["affinity"]["nodeAffinity"]
+    return found
+
+
 def test_the_pod_asks_for_the_memory_that_was_planned_and_prefers_the_gpu_of_the_plan() -> None:
-    affinity = pod_of(train_job(plan={"minimum_gpu_memory_mib": 40000, "gpu_product": A100}))["affinity"]
-    assert affinity == {
-        "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [
-                    {"matchExpressions": [{"key": "nvidia.com/gpu.memory", "operator": "Gt", "values": ["39999"]}]}
-                ]
-            },
-            "preferredDuringSchedulingIgnoredDuringExecution": [
-                {
-                    "weight": 100,
-                    "preference": {
-                        "matchExpressions": [{"key": "nvidia.com/gpu.product", "operator": "In", "values": [A100]}]
-                    },
-                }
-            ],
-        }
+    enough = {"key": "nvidia.com/gpu.memory", "operator": "Gt", "values": ["39999"]}
+    unshared = {"key": "nvidia.com/gpu.sharing-strategy", "operator": "NotIn", "values": ["time-slicing", "mps"]}
+    replicas = "nvidia.com/gpu.replicas"
+    assert node_affinity(train_job(plan={"minimum_gpu_memory_mib": 40000, "gpu_product": A100})) == {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [
+                {"matchExpressions": [enough, unshared, {"key": replicas, "operator": "DoesNotExist"}]},
+                {"matchExpressions": [enough, unshared, {"key": replicas, "operator": "Lt", "values": ["2"]}]},
+            ]
+        },
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "weight": 100,
+                "preference": {
+                    "matchExpressions": [{"key": "nvidia.com/gpu.product", "operator": "In", "values": [A100]}]
+                },
+            }
+        ],
     }
 
 
-def test_without_a_chosen_gpu_only_the_memory_counts() -> None:
-    affinity = pod_of(train_job(plan={"minimum_gpu_memory_mib": 40000}))["affinity"]["nodeAffinity"]
-    assert affinity.keys() == {"requiredDuringSchedulingIgnoredDuringExecution"}
+def test_where_no_gpu_is_known_none_is_preferred() -> None:
+    made = node_affinity(train_job(plan={"minimum_gpu_memory_mib": 40000}))
+    assert made.keys() == {"requiredDuringSchedulingIgnoredDuringExecution"}
 
 
-@pytest.mark.parametrize(
-    ("plan", "gpus"), [({}, 1), ({"gpu_product": A100}, 1), ({"minimum_gpu_memory_mib": 40000}, 0)]
-)
-def test_where_nothing_is_known_or_no_gpu_is_asked_for_any_node_will_do(plan: dict[str, Any], gpus: int) -> None:
-    assert "affinity" not in pod_of(train_job(plan=plan, resources={"gpus": gpus}))
+def test_on_the_cpu_any_node_will_do() -> None:
+    assert "affinity" not in pod_of(train_job(plan={"minimum_gpu_memory_mib": 40000}, resources={"gpus": 0}))
+
+
+CARDS = (node("a", "Tesla-T4", 15360), node("b"), node("c", "NVIDIA-A10", 23028), node("d", "NVIDIA-L4", 23028))
+
+
+def preferred(job: Raw) -> list[tuple[int, list[str]]]:
+    terms = node_affinity(job)["preferredDuringSchedulingIgnoredDuringExecution"]
+    return [(term["weight"], term["preference"]["matchExpressions"][0]["values"]) for term in terms]
+
+
+def test_the_smaller_a_gpu_that_fits_the_more_it_is_preferred() -> None:
+    made = train_job(*CARDS, plan={"minimum_gpu_memory_mib": 10000})
+    assert preferred(made) == [(100, ["Tesla-T4"]), (10, ["NVIDIA-A10", "NVIDIA-L4"]), (1, [A100])]
+    larger = train_job(*CARDS, plan={"minimum_gpu_memory_mib": 16000})
+    assert preferred(larger) == [(100, ["NVIDIA-A10", "NVIDIA-L4"]), (1, [A100])]
+
+
+def test_with_classes_from_the_chart_the_smallest_is_preferred_too() -> None:
+    chart = replace(SETTINGS, namespaces=("risk",), gpu_classes=(T4, GpuClass(product=A100, memory_mib=81920)))
+    made = train_job(plan={"minimum_gpu_memory_mib": 10000}, settings=chart)
+    assert preferred(made) == [(100, ["Tesla-T4"]), (1, [A100])]
+
+
+def test_the_same_nodes_make_the_same_job_in_whichever_order_they_are_told() -> None:
+    plan = {"minimum_gpu_memory_mib": 10000}
+    made = train_job(*CARDS, plan=plan)
+    assert node_affinity(train_job(*reversed(CARDS), plan=plan)) == node_affinity(made)
+
+
+def test_a_node_that_comes_or_goes_changes_nothing_of_a_job_that_is_there() -> None:
+    job = told(fine_tune_job())
+    children = prepared_children(job, minimum_gpu_memory_mib=10000)
+    train = job_of(job, Step.TRAIN)
+    waits = unscheduled(train, "0/4 nodes are available: 4 Insufficient nvidia.com/gpu.")
+    there = told(job, *children, train, waits, *CARDS)
+    decision = decide(there, *children, train, waits, *CARDS[1:], node("e", "NVIDIA-L40S", 46068))
+    assert (decision.created, decision.deleted) == ([], [])
+    assert decision.status.to_manifest() == there["status"]
 
 
 def test_prepare_needs_no_gpu_node() -> None:
@@ -89,7 +133,7 @@ def test_prepare_needs_no_gpu_node() -> None:
     assert "affinity" not in pod_of(made)
 
 
-SHARED = node("shared", "Tesla-T4-SHARED", 15360)
+SLICE = node("slice", "NVIDIA-A100-SXM4-40GB-MIG-3g.20gb", 19968)
 
 
 @pytest.mark.parametrize(
@@ -97,13 +141,13 @@ SHARED = node("shared", "Tesla-T4-SHARED", 15360)
     [
         ((), None, False),
         ((node(),), 10000, False),
-        ((SHARED,), 10000, True),
-        ((node(), SHARED), 10000, True),
-        ((node(), SHARED), 20000, False),
-        ((node(), SHARED), None, True),
+        ((SLICE,), 10000, True),
+        ((node(), SLICE), 10000, True),
+        ((node(), SLICE), 20000, False),
+        ((node(), SLICE), None, True),
     ],
 )
-def test_the_pod_is_told_when_its_gpus_may_be_others_too(
+def test_the_pod_is_told_when_its_gpu_may_be_a_slice_of_one_that_others_compute_on(
     nodes: tuple[Raw, ...], minimum: int | None, shares: bool
 ) -> None:
     made = train_job(*nodes, plan={"minimum_gpu_memory_mib": minimum})
@@ -128,6 +172,10 @@ def test_without_a_demand_for_memory_a_label_that_is_missing_is_the_selectors() 
     message = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
     decision = decide(told(job, *children), *children, train, unscheduled(train, message))
     assert (decision.phase, decision.reason) == ("Queued", Reason.WAITING_FOR_NODE)
+    assert "shared" not in decision.message
+    on_gpus = prepared_children(job, gpus=1, nodes=1)
+    decision = decide(told(job, *on_gpus), *on_gpus, train, unscheduled(train, message))
+    assert "Nodes whose GPUs are shared by time slicing or MPS are left out" in decision.message
 
 
 def test_memory_that_does_not_suffice_ends_the_job_with_what_prepare_says() -> None:

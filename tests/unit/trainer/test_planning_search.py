@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_subjects import A100, demand, gpu, measurement, model, model_of_20b, situation
 
+from finetune_api.conditions import Reason
 from finetune_api.guard import Guard
 from finetune_api.quantization import Attention, Method, Precision, Quantization, Sharding
 from finetune_trainer.failures import UserError
@@ -95,9 +96,33 @@ def test_the_smallest_gpu_that_suffices_is_planned_for() -> None:
     assert 16 * 1024 < decision.minimum_gpu_memory_mib <= 40 * 1024
 
 
-def test_a_shared_gpu_is_planned_for_only_where_there_is_no_other() -> None:
+def test_a_gpu_whose_memory_others_take_of_is_not_planned_for() -> None:
     assert decided(gpu(40, shared=True), gpu(80)).gpu == gpu(80)
-    assert decided(gpu(40, shared=True)).gpu == gpu(40, shared=True)
+    with pytest.raises(UserError) as caught:
+        decided(gpu(40, shared=True, product="Tesla-T4-SHARED"))
+    assert caught.value.reason is Reason.SHARED_GPU
+    assert str(caught.value) == (
+        "spec.resources: all GPUs that it allows are shared: Tesla-T4-SHARED by time slicing or MPS, where other pods "
+        "take of the memory that is planned: let nodeSelector allow nodes with whole GPUs or MIG slices, or turn the "
+        "sharing off on one of these nodes"
+    )
+
+
+SLICE = gpu(40, product="NVIDIA-A100-SXM4-80GB-MIG-3g.40gb", nodes=2)
+
+
+def test_one_process_may_have_a_mig_slice_and_several_may_not() -> None:
+    assert decided(SLICE, gpu(80)).gpu == SLICE
+    whole = gpu(80, gpus_per_node=2)
+    assert decided(SLICE, whole, gpus=2).gpu == whole
+    with pytest.raises(UserError, match=r"by MIG, whose slices cannot work together: set gpus: 1 and nodes: 1, or"):
+        decided(SLICE, nodes=2)
+    assert decided(SLICE.model_copy(update={"shared": True}), gpu(80)).gpu == gpu(80)
+
+
+def test_what_is_too_small_says_which_gpus_were_left_out() -> None:
+    with pytest.raises(UserError, match=r"with 4\.0 GiB \(without Tesla-T4-SHARED, whose memory no training has to it"):
+        decided(gpu(4), gpu(80, shared=True, product="Tesla-T4-SHARED"))
 
 
 def test_nodes_with_too_few_gpus_are_left_out() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from finetune_api.conditions import Reason
+from finetune_api.gpu_choice import has_memory_of_its_own
 from finetune_api.guard import Guard
 from finetune_api.planning import GpuClass, Measured, MemoryPlan
 from finetune_trainer.failures import UserError
@@ -99,11 +100,14 @@ def dimensions_of(config: Mapping[str, Any], manifest_field: str) -> ModelDimens
 
 
 def decide(model: ModelDimensions | None, demand: Demand, situation: Situation) -> Decision:
-    """`model` is not needed for the CPU. UserError (InsufficientGPUMemory) where no GPU that is known suffices."""
+    """`model` is not needed for the CPU. UserError (InsufficientGPUMemory, SharedGPU) where no GPU that is known
+    suffices."""
     if model is None or not demand.gpus:
         return _decide_for_cpu(demand)
     if not situation.gpus:
         return _decision(demand, without_limit(model, demand, is_guarded=situation.is_guarded))
+    if not suitable(situation.gpus, demand):
+        raise _only_parts(demand, situation.gpus)
     fit = search(model, demand, situation.gpus, situation.experience, is_guarded=situation.is_guarded)
     if fit is None:
         raise _does_not_fit(model, demand, situation)
@@ -140,11 +144,39 @@ def _does_not_fit(model: ModelDimensions, demand: Demand, situation: Situation) 
 
     change = smallest_change(demand, fits, max(gpu.gpus_per_node for gpu in gpus))
     remedy = f"use a GPU with {need.memory / GIB:.1f} GiB or more"
+    left_out = _named(gpu for gpu in situation.gpus if not has_memory_of_its_own(gpu, demand.ranks))
     return UserError(
         Reason.INSUFFICIENT_GPU_MEMORY,
         f"spec.resources: {_worded(demand, need)}, but the largest GPU is {largest.product} with "
-        f"{memory_of(largest) / GIB:.1f} GiB: " + (f"set {change}, or {remedy}" if change else remedy),
+        f"{memory_of(largest) / GIB:.1f} GiB"
+        + (f" (without {left_out}, whose memory no training has to itself): " if left_out else ": ")
+        + (f"set {change}, or {remedy}" if change else remedy),
     )
+
+
+def _only_parts(demand: Demand, gpus: Sequence[GpuClass]) -> UserError:
+    """Where there are GPUs, but each is one that a plan cannot count on."""
+    shared, slices = [gpu for gpu in gpus if gpu.shared], [gpu for gpu in gpus if not gpu.shared]
+    causes = []
+    if shared:
+        causes.append(f"{_named(shared)} by time slicing or MPS, where other pods take of the memory that is planned")
+    if slices:
+        causes.append(f"{_named(slices)} by MIG, whose slices cannot work together")
+    single = " or MIG slices" if demand.ranks == 1 else ""
+    remedies = ["set gpus: 1 and nodes: 1"] if slices else []
+    remedies.append(f"let nodeSelector allow nodes with whole GPUs{single}")
+    remedies += ["turn the sharing off on one of these nodes"] if shared else []
+    return UserError(
+        Reason.SHARED_GPU,
+        f"spec.resources: all GPUs that it allows are shared: {' and '.join(causes)}: {', or '.join(remedies)}",
+    )
+
+
+def _named(gpus: Iterable[GpuClass]) -> str:
+    """The first few kinds; a message stays readable however many there are."""
+    products = sorted({gpu.product for gpu in gpus})
+    more = f" and {len(products) - 3} more" if len(products) > 3 else ""
+    return ", ".join(products[:3]) + more
 
 
 def _worded(demand: Demand, need: Need) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from finetune_api.gpu_choice import eligible
 from finetune_api.planning import GpuClass, MemoryParts
 from finetune_api.quantization import Sharding
 from finetune_trainer.planning.demand import Choice, Demand
@@ -111,10 +112,8 @@ def need_of(model: ModelDimensions, demand: Demand, choice: Choice, experience: 
 
 
 def suitable(gpus: Sequence[GpuClass], demand: Demand) -> list[GpuClass]:
-    """The smallest first; those with too few GPUs a node, too few nodes, or shared ones only if there are no others."""
-    ordered = sorted(gpus, key=lambda gpu: gpu.memory_mib)
-    own = [gpu for gpu in ordered if not gpu.shared] or ordered
-    return [gpu for gpu in own if gpu.gpus_per_node >= demand.gpus and gpu.nodes >= demand.nodes] or own
+    """Those whose memory the plan can count on, the smallest first."""
+    return eligible(gpus, demand.gpus, demand.nodes)
 
 
 def memory_of(gpu: GpuClass) -> int:
