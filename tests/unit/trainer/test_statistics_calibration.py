@@ -30,6 +30,7 @@ RECIPES = [
     RecipeCell(Cell(0.3, 20, skewed=False, churn=0.02, difference=0.0), seeds=8, spread=0.015),
     RecipeCell(Cell(0.3, 80, skewed=True, churn=0.2, difference=0.0), seeds=8, spread=0.03),
     RecipeCell(Cell(0.3, 80, skewed=False, churn=0.02, difference=0.0), seeds=5, spread=0.03),
+    RecipeCell(Cell(0.0, 40, skewed=True, churn=0.2, difference=0.0), seeds=8, spread=0.015),
 ]
 TWENTY_GROUPS = Cell(0.3, 20, skewed=False, churn=0.2, difference=0.0, dependence=Dependence.WHOLE)
 
