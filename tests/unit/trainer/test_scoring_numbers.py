@@ -25,6 +25,10 @@ READ = [
     ("($0.45)", "-0.45"),
     ("$(0.45)", "-0.45"),
     ("(1.2 million)", "-1200000"),
+    ("($1.2) million", "-1200000"),
+    ("$(1.2) billion", "-1200000000"),
+    ("(1.2)m", "-1200000"),
+    ("(1) M. Smith", "-1"),
     ("-$0.45", "-0.45"),
     ("$-0.45", "-0.45"),
     ("\u22120.45", "-0.45"),
@@ -71,6 +75,8 @@ def test_what_is_not_one_plain_number_is_not_read(text: str) -> None:
 def test_a_percentage_is_known_as_one() -> None:
     found = list(numbers.find_numbers("12.5% or 3 percent, not 7"))
     assert [(number.value, number.is_percent) for number in found] == [(Decimal("12.5"), True), (3, True), (7, False)]
+    (loss,) = numbers.find_numbers("(12.5)%")
+    assert (loss.value, loss.is_percent, loss.end) == (Decimal("-12.5"), True, 7)
 
 
 ANSWERED = [

@@ -27,6 +27,7 @@ _SCALES: dict[str, Decimal] = {
     **dict.fromkeys(("cent", "cents", "\u00a2"), Decimal("0.01")),
 }
 _SCALE_WORDS = "|".join(sorted(_SCALES, key=len, reverse=True))
+_PERCENT = r"%|percent(?:age[ ]points?)?\b|per[ ]cent\b"
 
 # Possessive quantifiers and one fixed look-behind keep the search linear on any input. A digit that continues a word, a
 # version, a date's decimal or an unusual grouping (FY2023, 1.2.3, 1,23) is no number rather than half of one.
@@ -37,13 +38,18 @@ _NUMBER = re.compile(
     (?:(?:US\$|[$€£])[ ]?)?(?P<inner_sign>[-+])?
     (?P<digits>(?:\d{{1,3}}(?:,\d{{3}})++(?!\d)|\d++)(?:\.\d++)?+|\.\d++)
     (?!,\d|\.\d)
-    (?:[ ]?(?P<percent>%|percent(?:age[ ]points?)?\b|per[ ]cent\b)
+    (?:[ ]?(?P<percent>{_PERCENT})
       |[ ]?(?P<scale>{_SCALE_WORDS})(?!\w)
       |(?!\w|-[A-Za-z]))
     (?P<close>\))?
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_UNIT_BEHIND = re.compile(
+    rf"[ ]?(?P<percent>{_PERCENT})|(?:[ ](?!\w(?!\w)))?(?P<scale>{_SCALE_WORDS})(?!\w)", re.VERBOSE | re.IGNORECASE
+)
+"""Of a loss in parentheses, as statements print it: '($50.4) million', '(12.5)%'. A letter that stands apart, as in
+'(1) M. Smith', is none."""
 _LOSS_BEFORE = re.compile(
     r"\b(?:minus|negative|lost"
     r"|loss(?:es)?(?: per (?:\w+ ){0,2}share| a share)?(?: \((?:basic|diluted)\))?(?: of| was| is| to| at|:| =)?)"
@@ -83,8 +89,10 @@ def find_numbers(text: str) -> Iterator[Number]:
     """Every number in the text, from left to right."""
     text = plain(text)
     for match in _NUMBER.finditer(text):
-        if sum(map(str.isdigit, match["digits"])) <= _MAX_DIGITS and not _SECOND_SCALE.match(text, match.end()):
-            yield _read(text, match)
+        if sum(map(str.isdigit, match["digits"])) <= _MAX_DIGITS:
+            number = _read(text, match)
+            if not _SECOND_SCALE.match(text, number.end):
+                yield number
 
 
 def before(text: str, position: int) -> str:
@@ -98,21 +106,24 @@ def after(text: str, position: int) -> str:
 
 
 def _read(text: str, match: re.Match[str]) -> Number:
-    scale = _SCALES.get((match["scale"] or "").lower(), Decimal(1))
+    in_parentheses = bool(match["open"] and match["close"])
+    has_unit = bool(match["percent"] or match["scale"])
+    unit = (_UNIT_BEHIND.match(text, match.end()) if in_parentheses and not has_unit else None) or match
+    end = max(unit.end(), match.end())
+    scale = _SCALES.get((unit["scale"] or "").lower(), Decimal(1))
     value = Decimal(match["digits"].replace(",", "")) * scale
     sign = match["sign"] or match["inner_sign"] or ""
-    in_parentheses = bool(match["open"] and match["close"])
-    is_negative = sign == "-" or in_parentheses or _is_told_as_a_loss(text, match)
+    is_negative = sign == "-" or in_parentheses or _is_told_as_a_loss(text, match.start(), end)
     return Number(
         value=-value if is_negative else value,
-        is_percent=match["percent"] is not None,
+        is_percent=unit["percent"] is not None,
         is_scaled=scale > 1,
         has_sign=is_negative or sign == "+",
         start=match.start(),
-        end=match.end() if in_parentheses or not match["close"] else match.end("close") - 1,
+        end=end if in_parentheses or not match["close"] else match.end("close") - 1,
     )
 
 
-def _is_told_as_a_loss(text: str, match: re.Match[str]) -> bool:
-    told_before = _LOSS_BEFORE.search(before(text, match.start()))
-    return told_before is not None or _LOSS_AFTER.match(after(text, match.end())) is not None
+def _is_told_as_a_loss(text: str, start: int, end: int) -> bool:
+    told_before = _LOSS_BEFORE.search(before(text, start))
+    return told_before is not None or _LOSS_AFTER.match(after(text, end)) is not None
