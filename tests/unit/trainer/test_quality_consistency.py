@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,9 @@ from finetune_trainer.dataset.quality.consistency import check_consistency
 from finetune_trainer.dataset.quality.passages import Text, texts_of
 from finetune_trainer.dataset.reading import NumberedExample
 from finetune_trainer.dataset.shapes import example_of, shape_of
+from finetune_trainer.dataset_command.parts import Part
+from finetune_trainer.dataset_command.rows import Recipe, rows
+from finetune_trainer.dataset_command.subjects import Difficulty, Task
 from finetune_trainer.suites.generate import training_rows
 
 _EPS = "Give the diluted EPS. Answer like this: EPS: 1.23"
@@ -40,6 +44,13 @@ def said(source: str, answer: str, instruction: str = "") -> str | None:
         ("What is EBITDA?", "Earnings before 4 things."),
         ("It earned $2.", "It earned $2 in 2024, and may do so for the next 3 years if nothing at all happens."),
         ("Revenue rose to $19.47 billion.", "$19.5 billion"),
+        ("Net result: ($432.0) million. Diluted shares, in thousands: 100,000.", "EPS: -4.32"),
+        ("Revenue changed by (12.5)% in the year.", "down 12.5%"),
+        ("Revenue fell 12% in the quarter.", "-12%"),
+        ("The net loss grew by 12%.", "The result fell by 12%."),
+        ("Sales grew 3% there and fell 3% here.", "down 3%"),
+        ("At $2.00 each it sold 150 of them.", "$300"),
+        ("12% of its $50 million of sales were abroad.", "$6 million"),
     ],
 )
 def test_what_stands_there_or_follows_is_let_pass(source: str, answer: str) -> None:
@@ -56,6 +67,9 @@ def test_what_stands_there_or_follows_is_let_pass(source: str, answer: str) -> N
         ("Revenue was $560 million, after $700 million.", "up 20.0%", "wrong direction"),
         ("Revenue was $5.2 million.", "$5.2 billion", "another scale"),
         ("Revenue was $5.2 million.", "5.2%", "another unit"),
+        ("Revenue rose 12% in the quarter.", "down 12%", "the text tells it the other way"),
+        ("Revenue fell 12% in the quarter.", "It grew by 12%.", "the text tells it the other way"),
+        ("Revenue rose 12% to $1.2 billion, from $1.07 billion.", "$12 billion", "another scale"),
     ],
 )
 def test_what_does_not_follow_is_told(source: str, answer: str, what: str) -> None:
@@ -69,6 +83,13 @@ def generated() -> tuple[Text, ...]:
 
 def test_right_answers_raise_no_alarm() -> None:
     assert [text for text in generated() if check_consistency(text) is not None] == []
+
+
+def test_right_answers_of_the_generated_dataset_raise_no_alarm() -> None:
+    recipe = Recipe(7, Difficulty.MIXED, tuple(Task), date(2023, 12, 31))
+    examples = [example_of(each, shape_of(each)) for each in map(asdict, rows(recipe, Part.TRAIN, 3000))]
+    texts = texts_of([NumberedExample(line, example) for line, example in enumerate(examples, start=1)])
+    assert [text for text in texts if check_consistency(text) is not None] == []
 
 
 def test_wrong_figures_are_found_in_nineteen_of_twenty() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from finetune_trainer.dataset.quality.findings import Finding, FindingKind
 from finetune_trainer.dataset.quality.passages import Text
@@ -34,6 +35,8 @@ _LOSS = re.compile(
 )
 _ASKED_LOSS = re.compile(r"\bloss[^.?!]*\?", re.I)
 """'How large was the loss?': its size is asked for, which has no sign."""
+_ABOUT_LOSSES = re.compile(r"\b(?:loss(?:es)?|deficits?|shortfalls?|costs?|expenses?|charges?|debts?)\b", re.I)
+"""What is worse when it rises: an answer may say so the other way round."""
 _SIGNED = re.compile(r"\beps\b|earnings per share|net income|profit per share|net result|net earnings", re.I)
 _IN_THOUSANDS = re.compile(
     r"\bin (?:us ?\$ ?|[$€£] ?|dollars? |euros? )?(?:thousand|million|billion|000)|[$€£] ?(?:000|mn?|bn?|k)\b|'000",
@@ -119,6 +122,8 @@ def _is_said_in_passing(figure: Figure, answer: str) -> bool:
 def _objection(figure: Figure, known: Sequence[Figure], text: Text) -> tuple[float, str] | None:
     in_thousands = _IN_THOUSANDS.search(text.whole) is not None
     stated = [other for other in known if _says_the_same(figure, other, in_thousands)]
+    if stated and _is_told_the_other_way(figure, stated, text):
+        return 0.9, f"'{figure.written}' has the wrong direction: the text tells it the other way"
     if stated or _follows(figure, known):
         return _wrong_sign(figure, stated, text)
     size = figure.size
@@ -156,11 +161,13 @@ def _derived(known: Sequence[Figure], *, percent: bool) -> Iterator[float]:
     if percent:
         yield from (100 * value for value, figure in zip(values, known, strict=True) if not figure.is_money)
     yield from (sum(values), sum(values) / len(values))
-    for place, first in enumerate(values):
-        for second in values[place + 1 :]:
-            yield from (first - second, first + second, (first + second) / 2)
-            yield from (first * second / 100, first * second)
-            yield from _ratios(first, second, percent)
+    shares = [figure.is_percent for figure in known]
+    for (first, one), (second, other) in combinations(zip(values, shares, strict=True), 2):
+        yield from (first - second, first + second, (first + second) / 2)
+        yield first * second / 100
+        if not (one or other):
+            yield first * second
+        yield from _ratios(first, second, percent)
 
 
 def _ratios(first: float, second: float, percent: bool) -> Iterator[float]:
@@ -184,6 +191,14 @@ def _turned_round(figure: Figure, changes: Sequence[float], answer: str) -> bool
     return direction != 0 and not any(direction * change >= 0 for change in changes)
 
 
+def _is_told_the_other_way(figure: Figure, stated: Sequence[Figure], text: Text) -> bool:
+    """A change in percent that the text itself calls a rise, and the answer a fall, or the other way round."""
+    if not figure.is_percent or _ABOUT_LOSSES.search(text.whole):
+        return False
+    answered = _direction(figure, text.answer)
+    return answered != 0 and all(_direction(other, text.source) == -answered for other in stated)
+
+
 def _direction(figure: Figure, answer: str) -> int:
     if figure.has_sign:
         return 1 if figure.value > 0 else -1
@@ -205,10 +220,11 @@ def _wrong_sign(figure: Figure, stated: Sequence[Figure], text: Text) -> tuple[f
 
 def _why_not(figure: Figure, known: Sequence[Figure]) -> tuple[float, str]:
     sizes = [other for other in known if other.step and _same_digits(figure, other)]
-    if any(figure.is_percent != other.is_percent for other in sizes):
-        return 0.7, f"'{figure.written}' has another unit than in the text ({sizes[0].written})"
+    of_its_unit = [other for other in sizes if other.is_percent == figure.is_percent]
+    if of_its_unit:
+        return 0.8, f"'{figure.written}' has another scale than in the text ({of_its_unit[0].written})"
     if sizes:
-        return 0.8, f"'{figure.written}' has another scale than in the text ({sizes[0].written})"
+        return 0.7, f"'{figure.written}' has another unit than in the text ({sizes[0].written})"
     return 0.8, f"'{figure.written}' neither stands in the text nor follows from its figures"
 
 
