@@ -241,6 +241,12 @@ def test_finqa_as_the_hub_has_it(tmp_path: Path, write: Any, name: str) -> None:
         ("finqa", "a.json", '[{"filename": "A/1", "qa": 1}]', "a.json, entry 1: qa: expected an object"),
         ("finqa", "a.json", '[{"id": "A/1", "qa": {}}]', "take train.json, dev.json or test.json"),
         ("finqa", "a.json", '[{"qa_0": {}}]', "a.json, entry 1: a conversation, as in ConvFinQA"),
+        (
+            "finqa",
+            "a.json",
+            '[{"id": "A/1", "qa": {"exe_ans": "1e99999999"}}]',
+            "neither exe_ans nor answer is a number",
+        ),
         ("finqa", "a.json", "[]", "FinQA: the files hold no example"),
     ],
 )

@@ -17,6 +17,8 @@ _QUESTION = "Answer the question from the report. End with a line 'Answer: ' and
 _YES_NO = ("yes", "no")
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?|\.\d+")
 _AGREES_WITHIN = Decimal("0.01")
+_MOST_DIGITS = 30
+"""No result has more; written out, '1e99999999' fills the memory."""
 _SCORERS: Mapping[str, Mapping[str, Any]] = {
     "finqa-number": {"kind": "number", "marker": "Answer:", "relativeTolerance": "0.01"},
     "finqa-yes-no": {"kind": "label", "labels": _YES_NO},
@@ -116,7 +118,7 @@ def _number(result: object) -> Decimal | None:
         value = Decimal(str(result))
     except InvalidOperation:
         return None
-    return value if value.is_finite() else None
+    return value if value.is_finite() and abs(value.adjusted()) < _MOST_DIGITS else None
 
 
 def _agree(value: Decimal, figure: Decimal) -> bool:
