@@ -20,8 +20,15 @@ class Direction(StrEnum):
 _WORDS: dict[str, Direction] = {
     **dict.fromkeys(("up", "rise", "rose", "risen", "rising", "grew", "grow", "growth", "grown"), Direction.UP),
     **dict.fromkeys(("higher", "increase", "increased", "gain", "gained", "climbed", "jumped"), Direction.UP),
+    **dict.fromkeys(
+        ("rises", "grows", "growing", "increases", "increasing", "climbs", "surged", "soared"), Direction.UP
+    ),
+    **dict.fromkeys(("jumps", "surges", "climbing", "expanded"), Direction.UP),
     **dict.fromkeys(("down", "fall", "fell", "fallen", "falling", "drop", "dropped", "lower"), Direction.DOWN),
     **dict.fromkeys(("decrease", "decreased", "decline", "declined", "slipped", "shrank"), Direction.DOWN),
+    **dict.fromkeys(("falls", "drops", "dropping", "declines", "declining", "decreases", "decreasing"), Direction.DOWN),
+    **dict.fromkeys(("shrinks", "shrunk", "contracted", "reduced", "reduction", "plunged", "tumbled"), Direction.DOWN),
+    **dict.fromkeys(("slid", "sank"), Direction.DOWN),
     **dict.fromkeys(("flat", "unchanged"), Direction.FLAT),
 }
 

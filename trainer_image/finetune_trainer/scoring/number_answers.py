@@ -8,7 +8,7 @@ What conflicts depends on where the answer stands:
   one conflicts: joined to it ('1.20 1.30', '1.20 and 1.30') or offered in its place ('1.20, or maybe 1.30').
 
 Neither result nor conflict are numbers that the answer denies ('not 1.23'), that it only compares with ('up from 1.10',
-'earlier it was 1.10') and the years of periods ('for fiscal 2023').
+'earlier it was 1.10') and the dates of periods ('for fiscal 2023', 'ended June 30, 2023').
 """
 
 from __future__ import annotations
@@ -36,9 +36,18 @@ _COMPARED_AFTER = re.compile(
 )
 _DENIED_AFTER = re.compile(r" (?:is|was|would be)(?:n't| not| wrong| incorrect| false)\b", re.IGNORECASE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_PERIOD = re.compile(
-    r"\b(?:in|for|fiscal|years?|fy|during|since|by|ended|(?:quarter|end) of|quarter) ?$", re.IGNORECASE
+_MONTH = (
+    r"\b(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)\b\.?"
 )
+_PERIOD = re.compile(
+    rf"(?:\b(?:in|for|fiscal|years?|fy|during|since|by|ended|(?:quarter|end) of|quarter|q[1-4]|[1-4]q|h[12])"
+    rf"|{_MONTH}(?: \d\d?,?)?) ?$",
+    re.IGNORECASE,
+)
+_DAY = re.compile(r"[12]?\d|3[01]")
+_AFTER_ITS_MONTH = re.compile(rf"{_MONTH} ?$", re.IGNORECASE)
+_BEFORE_ITS_MONTH = re.compile(rf" {_MONTH},? (?:19|20)\d\d\b", re.IGNORECASE)
 
 _JOINED = re.compile(
     r"(?:[\s,;.:()\[\]/|*~-]|\b(?:or|and|to|also|about|around|roughly|approximately)\b)*", re.IGNORECASE
@@ -81,7 +90,7 @@ def claims(text: str) -> list[Number]:
     if len(found) > _MOST_NUMBERS:
         return []
     offered = [number for number in found if not _is_set_aside(text, number)]
-    return [number for number in offered if not _is_year(text, number)] or offered
+    return [number for number in offered if not _is_date(text, number)] or offered
 
 
 def _only_in_line(text: str) -> Number | None:
@@ -114,6 +123,11 @@ def _is_set_aside(text: str, number: Number) -> bool:
     )
 
 
-def _is_year(text: str, number: Number) -> bool:
-    is_four_digits = _YEAR.fullmatch(text, number.start, number.end) is not None
-    return is_four_digits and _PERIOD.search(numbers.before(text, number.start)) is not None
+def _is_date(text: str, number: Number) -> bool:
+    """The year of a period, or the day of a month."""
+    before, after = numbers.before(text, number.start), numbers.after(text, number.end)
+    if _YEAR.fullmatch(text, number.start, number.end):
+        return _PERIOD.search(before) is not None
+    if not _DAY.fullmatch(text, number.start, number.end):
+        return False
+    return _AFTER_ITS_MONTH.search(before) is not None or _BEFORE_ITS_MONTH.match(after) is not None

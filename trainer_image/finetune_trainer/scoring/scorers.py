@@ -9,7 +9,7 @@ from decimal import Decimal
 from finetune_trainer.scoring import choices, growth, labels, number_answers, texts
 from finetune_trainer.suites import model
 
-SCORING_VERSION = "4"
+SCORING_VERSION = "5"
 """Raised whenever an answer may score differently than before, so that no older scores are reused."""
 
 _HALF = 0.5
