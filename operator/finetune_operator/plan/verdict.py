@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from finetune_api.comparison import SEEDS_NEEDED, CandidateStatus, Recipe
 from finetune_api.runs import Summary
-from finetune_api.verdicts import Verdict
+from finetune_api.verdicts import Verdict, VerdictReason
 
 
 def summary(candidate: CandidateStatus) -> Summary:
@@ -56,5 +56,8 @@ def sentence(candidate: CandidateStatus) -> str:
     if candidate.overall is not None:
         overall = candidate.overall
         words += f" ({overall.base} to {overall.tuned}, 95% interval {overall.lower} to {overall.upper})"
+        if overall.reason is VerdictReason.TASK_REGRESSED:
+            regressed = [task.title for task in candidate.tasks if task.verdict is Verdict.REGRESSED]
+            words += f", better overall, but worse at {', '.join(regressed)}"
     failed = [gate.gate.value + (f" {gate.task}" if gate.task else "") for gate in candidate.gates if not gate.passed]
     return f"{words}. Gates not passed: {', '.join(failed)}." if failed else f"{words}."

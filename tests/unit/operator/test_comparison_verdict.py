@@ -10,7 +10,9 @@ from finetune_api.conditions import Reason
 from finetune_api.group import Kind, Step
 from finetune_api.orders import CompareOrder
 from finetune_api.results import CompareResult
+from finetune_api.verdicts import Verdict, VerdictReason
 from finetune_operator.plan.actions import KeepReport
+from finetune_operator.plan.verdict import sentence
 from finetune_operator.views import Obstacle
 
 from .building import (
@@ -134,6 +136,18 @@ def test_the_verdict_is_told_in_a_line_and_in_a_sentence() -> None:
     complete = next(item for item in status["conditions"] if item["type"] == "Complete")
     assert complete["reason"] == "Compared"
     assert complete["message"] == "tuned against its baseline: Improved (0.40 to 0.60, 95% interval 0.15 to 0.25)."
+
+
+def test_a_gain_that_one_task_pays_for_is_told_with_the_task() -> None:
+    """Else the sentence has an interval above zero and calls it Inconclusive."""
+    candidate = compared(reason=VerdictReason.TASK_REGRESSED, verdict=Verdict.INCONCLUSIVE).candidate
+    assert candidate is not None
+    worse = candidate.tasks[0].model_copy(update={"verdict": Verdict.REGRESSED})
+    told_as = sentence(candidate.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "tasks": (worse,)}))
+    assert told_as == (
+        "tuned against its baseline: Inconclusive (0.40 to 0.60, 95% interval 0.15 to 0.25), better overall, but worse "
+        "at EPS extraction."
+    )
 
 
 def told_report() -> tuple[Raw, ...]:

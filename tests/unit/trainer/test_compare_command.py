@@ -94,6 +94,15 @@ def test_the_verdict_is_the_compare_steps(desk: Desk, share: float, verdict: str
     assert desk.document()["verdict"] == verdict
 
 
+def test_a_gain_that_one_task_pays_for_is_told_as_what_it_is(desk: Desk) -> None:
+    """And not as something of which nothing can be told."""
+    desk.write("base", [*rows_of(0.2, ("EPS extraction",)), *rows_of(0.6, ("sentiment",))])
+    desk.write("tuned", [*rows_of(0.9, ("EPS extraction",)), *rows_of(0.3, ("sentiment",))])
+    _, printed, _ = desk.run()
+    sentence = "tuned is better than the baseline overall, but worse at sentiment."
+    assert f"verdict Inconclusive (TaskRegressed): {sentence}" in printed
+
+
 def test_it_loads_neither_torch_nor_a_tokenizer(desk: Desk) -> None:
     program = (
         "import sys; from finetune_trainer.__main__ import main; main(sys.argv[1:]); "

@@ -39,8 +39,14 @@ def headline(findings: Findings) -> str:
             return f"{candidate} gives the same answers as {baseline}, byte for byte."
         case Verdict.NO_DIFFERENCE:
             return f"{candidate} is as good as {baseline}: a difference beyond {suite.margin:g} is ruled out."
+        case _ if findings.result.reason is VerdictReason.TASK_REGRESSED:
+            return f"{candidate} is better than {baseline} overall, but worse at {_regressed(findings.result)}."
         case _:
             return f"Whether {candidate} is better than {baseline} cannot be told."
+
+
+def _regressed(result: ComparisonResult) -> str:
+    return ", ".join(task.title for task in result.tasks if task.verdict is Verdict.REGRESSED)
 
 
 def evidence(result: ComparisonResult) -> str:
