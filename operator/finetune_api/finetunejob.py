@@ -22,7 +22,7 @@ from finetune_api.guard import Guard, GuardReport
 from finetune_api.planning import TrainingPlan
 from finetune_api.quality import DatasetQuality, QualityReport
 from finetune_api.quantization import Attention, Method, Precision, Quantization
-from finetune_api.runs import Attempts, History, Progress, QueuePosition, Run, Summary
+from finetune_api.runs import Attempts, History, Placement, Progress, QueuePosition, Run, Summary
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, ConfigMapKey, DatasetSource, SuiteSource
 from finetune_api.tracking import Tracking
 from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Retry, TrainingResources
@@ -349,6 +349,8 @@ class FineTuneJobStatus(ApiModel):
     """Failures of this run that were counted against retry.limit."""
     attempts: Attempts = ()
     """The latest attempts of this run, oldest first."""
+    placement: Placement | None = None
+    """Where the training runs, or ran last; absent until it has begun."""
     queue: QueuePosition | None = None
     """How many wait in front; absent once it runs, and for those far behind. `finetune status` tells it for all."""
     failed_attempts_energy_kwh: Annotated[ReportedDecimal | None, Field(alias="failedAttemptsEnergyKWh")] = None

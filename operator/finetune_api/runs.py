@@ -72,6 +72,17 @@ class Attempt(ApiModel):
 Attempts = Annotated[tuple[Attempt, ...], Field(max_length=10, json_schema_extra=list_map("number"))]
 
 
+class Placement(ApiModel):
+    """Where the work was put, and why there."""
+
+    node: Text
+    """The node; of several, the first one and how many more."""
+    gpu_product: Text | None = None
+    """Its GPUs, as the node's label names them; absent where the operator does not see it, or on the CPU."""
+    message: Text
+    """Why this GPU."""
+
+
 class QueuePosition(ApiModel):
     """An estimate, worked out now and then for those that wait in front."""
 

@@ -33,6 +33,10 @@ class GpuNodes:
         if self._nodes.pop(name, None) is not None:
             self._classes.clear()
 
+    def of(self, names: Iterable[str]) -> dict[str, NodeView]:
+        """Those of these nodes that are known."""
+        return {name: self._nodes[name] for name in names if name in self._nodes}
+
     def all(self) -> list[NodeView]:
         return list(self._nodes.values())
 

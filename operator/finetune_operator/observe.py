@@ -58,14 +58,16 @@ def _fine_tune_job(cache: Cache, job: FineTuneJobResource, settings: Settings) -
     names = {model_name(job.key.name, job.uid, run) for run in _runs(job)}
     about = {item.key.name for item in cache.referrers(job.key, Kind.COMPARISON) if _is_about(item, job)}
     replicates: list[FineTuneJobResource] = cache.made_for(job.uid, Kind.FINE_TUNE_JOB)
+    children = cache.children(job.uid)
     return ObservedFineTuneJob(
         job=job,
         settings=settings,
-        children=replace(cache.children(job.uid), begun_replicates=_begun(replicates)),
+        children=replace(children, begun_replicates=_begun(replicates)),
         replicates=tuple(replicates),
         models=_all_named(cache, Kind.FINE_TUNED_MODEL, job, names),
         comparisons=_all_named(cache, Kind.COMPARISON, job, names | about),
         gpu_classes=_gpu_classes(cache, job, settings),
+        gpu_nodes=cache.nodes.of({pod.node for child in children.items for pod in child.pods}),
         lessons=cache.lessons.of(job.key.namespace),
         place=cache.estimates.of(job),
     )

@@ -1,5 +1,6 @@
 """What a plan sees: one resource with everything that bears on it, as one immutable value."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from finetune_api.planning import GpuClass
@@ -11,6 +12,7 @@ from finetune_operator.views import (
     EvaluationResource,
     FineTunedModelResource,
     FineTuneJobResource,
+    NodeView,
 )
 
 
@@ -25,6 +27,8 @@ class ObservedFineTuneJob:
     """Comparisons with this job as candidate, and those that bear the name of a follow-up, whosever they are."""
     gpu_classes: tuple[GpuClass, ...] = ()
     """GPUs of the nodes that spec.resources.nodeSelector allows."""
+    gpu_nodes: Mapping[str, NodeView] = field(default_factory=dict)
+    """Nodes that its pods run on, by name, where their GPUs are known."""
     replicates: tuple[FineTuneJobResource, ...] = ()
     """FineTuneJobs that were made for the seeds of this one, of any run."""
     lessons: tuple[FineTunedModelResource, ...] = ()

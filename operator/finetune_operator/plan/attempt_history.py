@@ -1,6 +1,6 @@
 """What the status keeps of each attempt, since its Job and pods are gone one day."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,11 +46,12 @@ def _sights(children: Children, run: str, step: Step, now: datetime) -> Iterator
     of_step = children.of(run, step)
     for index, child in enumerate(of_step):
         sight = _Sight(child, attempts.state_of_latest(of_step[: index + 1], step, now))
-        if _began(child) or sight.is_over:
+        if began(child) or sight.is_over:
             yield sight
 
 
-def _began(child: Child) -> bool:
+def began(child: Child) -> bool:
+    """Whether one of its containers ever ran."""
     return any(pod.started_at or pod.termination is not None for pod in child.pods)
 
 
@@ -61,7 +62,7 @@ def _attempt(sight: _Sight, before: Attempt | None) -> Attempt:
         number=child.job.owned.attempt,
         started_at=(before.started_at if before else None) or _started(child),
         ended_at=_ended(end, child) if sight.is_over else None,
-        node=_nodes(child) or (before.node if before else None),
+        node=in_short(nodes(child)) or (before.node if before else None),
         exit_code=end.exit_code if end is not None else None,
         reason=_reason(state),
         counted=isinstance(state, Broken) and state.retry and state.counted,
@@ -79,15 +80,17 @@ def _started(child: Child) -> str | None:
     return min((start for start in starts if start), default=None)
 
 
-def _nodes(child: Child) -> str | None:
-    """Those that its newest pods run on."""
+def nodes(child: Child) -> list[str]:
+    """Those that its newest pods run on, by the pods' number."""
     placed = [pod for pod in child.pods if pod.node]
     ranks = sorted({pod.rank for pod in placed})
-    nodes = [_newest(pod for pod in placed if pod.rank == rank).node for rank in ranks]
-    distinct = list(dict.fromkeys(nodes))
-    if not distinct:
-        return None
-    return distinct[0] if len(distinct) == 1 else f"{distinct[0]} and {len(distinct) - 1} more"
+    newest = [_newest(pod for pod in placed if pod.rank == rank) for rank in ranks]
+    return list(dict.fromkeys(pod.node for pod in newest))
+
+
+def in_short(names: Sequence[str]) -> str:
+    """Of several nodes, the first one and how many more; empty for none."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "") if names else ""
 
 
 def _newest(pods: Iterator[PodView]) -> PodView:

@@ -60,7 +60,7 @@ def _work(situation: Situation) -> Plan:
     """The steps in their order. A training that is under way needs no preparation, whatever the status says."""
     if situation.spec.training.seeds is not None:
         return _replicate(situation)
-    situation = _with_preparation(situation)
+    situation = _with_preparation(situation).with_placement()
     match situation.state(Step.TRAIN):
         case Done(TrainResult() as trained) if situation.prepared:
             return _register(situation, trained)

@@ -23,7 +23,7 @@ from finetune_operator.manifests import (
     volumes,
 )
 from finetune_operator.observed import ObservedFineTuneJob
-from finetune_operator.plan import attempt_history, attempts
+from finetune_operator.plan import attempt_history, attempts, placed
 from finetune_operator.plan.attempts import Done, State
 from finetune_operator.plan.lifecycle import Course
 from finetune_operator.views import Child, FineTunedModelResource
@@ -86,7 +86,7 @@ class Situation:
         """The same run, with its checkpoints, in an attempt that prepares it again."""
         found_in_this_attempt = isinstance(self.state(Step.PREPARE), Done)
         attempt = self.run.attempt + 1 if found_in_this_attempt else self.run.attempt
-        forgotten = self.status.model_copy(update={"dataset": None, "plan": None})
+        forgotten = self.status.model_copy(update={"dataset": None, "plan": None, "placement": None})
         course = replace(self.course, run=self.run.model_copy(update={"attempt": attempt}), status=forgotten)
         return replace(self, course=course)
 
@@ -98,8 +98,16 @@ class Situation:
         """The status with what is seen of the training's attempts."""
         known, children, run = self.status.attempts, self.observed.children, self.run.digest
         seen = attempt_history.with_what_is_seen(known, children, run, Step.TRAIN, self.now)
-        status = self.status.model_copy(update={"attempts": seen})
-        return replace(self, course=replace(self.course, status=status))
+        return self._knowing(attempts=seen)
+
+    def with_placement(self) -> "Situation":
+        """The status with where the training runs: both are seen at the same moment, and told in one write."""
+        observed, status = self.observed, self.status
+        sight = (self.latest(Step.TRAIN), status.plan, self.spec.resources, observed.gpu_classes, observed.gpu_nodes)
+        return self._knowing(placement=placed.placement_of(status.placement, *sight))
+
+    def _knowing(self, **seen: Any) -> "Situation":
+        return replace(self, course=replace(self.course, status=self.status.model_copy(update=seen)))
 
     def state(self, step: Step) -> State:
         return attempts.state_of(self.observed.children, self.run.digest, step, self.run.attempt, self.now)
