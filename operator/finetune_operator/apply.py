@@ -27,6 +27,7 @@ from finetune_operator.plan.actions import (
     KeepReport,
     MakeSureItIsGone,
     Manifest,
+    OwnJob,
     ShareEvaluation,
     SuspendJob,
     SuspendReplicate,
@@ -80,8 +81,8 @@ class Applier:
                 return True
             case DeleteJob() | DeleteEvaluation() | DeleteReplicate():
                 await self._delete(action)
-            case ShareEvaluation(name, uid, owners):
-                await self._share(name, uid, owners)
+            case ShareEvaluation() | OwnJob():
+                await self._add_owners(action)
             case MakeSureItIsGone():
                 await self._make_sure_it_is_gone(action)
             case KeepReport():
@@ -180,10 +181,27 @@ class Applier:
     def _standing_in_the_way(self, reason: Reason, message: str, retry_seconds: float = REFUSED_SECONDS) -> Obstacle:
         return Obstacle(reason, message, self.now, retry_seconds)
 
+    async def _add_owners(self, action: ShareEvaluation | OwnJob) -> None:
+        match action:
+            case ShareEvaluation(name, uid, owners):
+                await self._share(name, uid, owners)
+            case OwnJob(name, uid, owner):
+                await self._own(name, uid, owner)
+
     async def _share(self, name: str, uid: str, owners: tuple[Mapping[str, Any], ...]) -> None:
-        manager = f"{MANAGER}-{self.resource.uid}"
+        kind, namespace, manager = Kind.EVALUATION.value, self.resource.key.namespace, f"{MANAGER}-{self.resource.uid}"
+        self._remember(await self.cluster.add_owners(kind, API_VERSION, namespace, name, uid, owners, manager))
+
+    async def _own(self, name: str, uid: str, owner: Mapping[str, Any]) -> None:
+        """A Job that is gone, or another one by now, needs no owner of ours."""
         namespace = self.resource.key.namespace
-        answer = await self.cluster.add_owners(Kind.EVALUATION, namespace, name, uid, owners, manager)
+        try:
+            answer = await self.cluster.add_owners("Job", "batch/v1", namespace, name, uid, (owner,), MANAGER)
+        except ApiError as error:
+            if error.status not in (NOT_FOUND, CONFLICT):
+                raise
+            return
+        log.info("gave Job %s/%s its owner back", namespace, name)
         self._remember(answer)
 
     async def _make_sure_it_is_gone(self, action: MakeSureItIsGone) -> None:

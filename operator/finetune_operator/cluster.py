@@ -141,13 +141,13 @@ class Cluster:
         return await self._request(Verb.PATCH, path, body, query=query, content_type=APPLY)
 
     async def add_owners(
-        self, kind: Kind, namespace: str, name: str, uid: str, owners: Sequence[Body], manager: str
+        self, kind: str, api_version: str, namespace: str, name: str, uid: str, owners: Sequence[Body], manager: str
     ) -> Body:
         """Server-side apply of ownerReferences alone, under a manager of their own, so that others' stay."""
         metadata = {"name": name, "namespace": namespace, "uid": uid, "ownerReferences": list(owners)}
-        body = {"apiVersion": API_VERSION, "kind": kind.value, "metadata": metadata}
+        body = {"apiVersion": api_version, "kind": kind, "metadata": metadata}
         query = {"fieldManager": manager, "force": "true"}
-        path = path_of(API_VERSION, kind.value, namespace, name)
+        path = path_of(api_version, kind, namespace, name)
         return await self._request(Verb.PATCH, path, body, query=query, content_type=APPLY)
 
     async def set_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:

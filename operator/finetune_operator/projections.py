@@ -101,6 +101,7 @@ def job_view(body: Raw) -> JobView | None:
         message=condition.get("message", ""),
         image=_trainer_image(spec),
         pods=int(spec.get("completions") or 1),
+        orphaned=not metadata.get("ownerReferences"),
         queue=metadata["labels"].get(QUEUE_LABEL, ""),
     )
 

@@ -117,6 +117,8 @@ class JobView:
     """The trainer image of its pods."""
     pods: int = 1
     """Pods that work together in it."""
+    orphaned: bool = False
+    """Whether somebody took its ownerReferences away: it would outlive its resource."""
     queue: str = ""
     """The LocalQueue of Kueue's that it waits in. Kueue alone holds it then, and lets it go."""
 

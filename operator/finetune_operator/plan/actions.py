@@ -30,6 +30,15 @@ class DeleteJob:
 
 
 @dataclass(frozen=True)
+class OwnJob:
+    """Give a Job back the ownerReference that it was made with."""
+
+    name: str
+    uid: str
+    owner_reference: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class DeleteEvaluation:
     """DELETE an Evaluation that the operator made and that failed before this run."""
 
@@ -130,6 +139,7 @@ class WriteStatus:
 Action = (
     CreateChild
     | DeleteJob
+    | OwnJob
     | DeleteEvaluation
     | DeleteReplicate
     | SuspendJob

@@ -20,7 +20,7 @@ from finetune_operator.plan.attempts import Done, Paused, Running, State, Suspen
 from finetune_operator.plan.conditions import Wanted
 from finetune_operator.plan.lifecycle import Course
 from finetune_operator.plan.outcomes import Broken
-from finetune_operator.plan.pursuit import Hold, Pursuit, progress_of, pursue, superseded_jobs
+from finetune_operator.plan.pursuit import Hold, Pursuit, orphaned_jobs, progress_of, pursue, superseded_jobs
 from finetune_operator.plan.reporting import (
     Report,
     acknowledged,
@@ -80,7 +80,8 @@ def plan(observed: ObservedEvaluation, now: datetime) -> Plan:
     stale = superseded_jobs(observed.children, course.run)
     ended = course.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
     decided = Plan(acknowledged(observed.evaluation)) if ended else _work(_with_attempts(situation))
-    return replace(decided, actions=(*decided.actions, *stale))
+    orphans = orphaned_jobs(observed.children, observed.evaluation)
+    return replace(decided, actions=(*decided.actions, *stale, *orphans))
 
 
 def _with_attempts(situation: Situation) -> Situation:

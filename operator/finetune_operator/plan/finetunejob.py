@@ -35,7 +35,7 @@ from finetune_operator.plan.finetunejob_situation import (
     train_needs,
 )
 from finetune_operator.plan.outcomes import Broken
-from finetune_operator.plan.pursuit import Hold, Pursuit, progress_of, pursue, superseded_jobs
+from finetune_operator.plan.pursuit import Hold, Pursuit, orphaned_jobs, progress_of, pursue, superseded_jobs
 from finetune_operator.plan.reporting import Report, attempt_follows, failure_report, place_of, still, told
 from finetune_operator.plan.waiting import STARTING
 from finetune_operator.views import FineTunedModelResource
@@ -53,7 +53,8 @@ def plan(observed: ObservedFineTuneJob, now: datetime) -> Plan:
     ended = course.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
     decided = _after_the_end(situation) if ended else _work(situation.with_attempts())
     boosts = kueue.boosts(observed.children, course.run, observed.settings)
-    return replace(decided, actions=(*decided.actions, *boosts, *stale))
+    orphans = orphaned_jobs(observed.children, observed.job)
+    return replace(decided, actions=(*decided.actions, *boosts, *stale, *orphans))
 
 
 def _work(situation: Situation) -> Plan:

@@ -12,11 +12,12 @@ from finetune_api.conditions import Reason
 from finetune_api.durations import duration
 from finetune_api.group import Step
 from finetune_api.runs import Progress, Run
+from finetune_operator.manifests.ownership import owner_reference
 from finetune_operator.plan import attempts, kueue, lifecycle
-from finetune_operator.plan.actions import Action, ActivateWorkload, DeleteJob, SuspendJob
+from finetune_operator.plan.actions import Action, ActivateWorkload, DeleteJob, OwnJob, SuspendJob
 from finetune_operator.plan.attempts import Absent, Paused, State, Suspended, Waiting
 from finetune_operator.plan.creation import create
-from finetune_operator.views import Child, Children, JobState
+from finetune_operator.views import AnyResource, Child, Children, JobState
 
 Manifest = Mapping[str, Any]
 
@@ -112,6 +113,13 @@ def _start(
         return Pursuit(creation.conflict)
     waiting = creation.obstacle and Waiting(creation.obstacle.reason, creation.obstacle.message)
     return Pursuit(waiting or Absent(), creation.actions, look_again_seconds=creation.look_again_seconds)
+
+
+def orphaned_jobs(children: Children, resource: AnyResource) -> tuple[Action, ...]:
+    """Jobs that would be left behind when the resource is deleted."""
+    owner = owner_reference(resource)
+    jobs = (item.job for item in children.items if item.job.orphaned and not item.job.deleting)
+    return tuple(OwnJob(job.name, job.uid, owner) for job in jobs)
 
 
 def superseded_jobs(children: Children, run: Run) -> tuple[Action, ...]:

@@ -195,6 +195,7 @@ def job_of(
             "uid": f"uid-of-job-{name}",
             "resourceVersion": str(next(_versions)),
             "labels": labels_of(owner, digest, step, attempt) | ({Label.PART.value: part} if part else {}),
+            "ownerReferences": [{"kind": owner["kind"], "uid": uid_of(owner), "controller": True}],
         },
         "spec": {"suspend": suspended},
         "status": {"conditions": [condition] if ended else []},

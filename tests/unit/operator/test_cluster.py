@@ -14,7 +14,7 @@ from aiohttp import web
 from kubernetes.aio import client
 from prometheus_client import REGISTRY
 
-from finetune_api.group import Kind, Step
+from finetune_api.group import API_VERSION, Kind, Step
 from finetune_api.report_parcel import LOG_LIMIT
 from finetune_operator import cluster as module
 from finetune_operator.cluster import LOG_BYTES, ApiError, Cluster, Page, path_of
@@ -106,7 +106,7 @@ async def test_a_status_is_applied_to_the_version_that_was_observed(server: Serv
 async def test_owners_are_applied_under_a_manager_of_their_own(server: Server, cluster: Cluster) -> None:
     server.answer(200, {})
     owner = {"uid": "1"}
-    await cluster.add_owners(Kind.EVALUATION, "research", "eval-1", "uid", [owner], "finetune-operator-1")
+    await cluster.add_owners("Evaluation", API_VERSION, "research", "eval-1", "uid", [owner], "finetune-operator-1")
     (request,) = server.requests
     assert (request.method, request.path) == ("PATCH", f"{PREFIX}/evaluations/eval-1")
     assert request.query["fieldManager"] == "finetune-operator-1"

@@ -224,7 +224,7 @@ def test_a_strangers_job_of_the_same_name_is_never_touched() -> None:
 
 @given(seed=seeds, moment=st.floats(min_value=0, max_value=40))
 @examples(10)
-def test_owners_that_are_taken_from_the_jobs_change_nothing(seed: int, moment: float) -> None:
+def test_owners_that_are_taken_from_the_jobs_are_given_back(seed: int, moment: float) -> None:
     async def tell(world: World) -> None:
         world.apply(fine_tune_job())
         await asyncio.sleep(moment)
@@ -234,6 +234,9 @@ def test_owners_that_are_taken_from_the_jobs_change_nothing(seed: int, moment: f
     world = story(tell, seed=seed)
     assert (world.phase(JOB, "tuned"), world.machinery.most_at_once) == ("Succeeded", 1)
     assert world.jobs() == [("tuned", "prepare", 1), ("tuned", "train", 1)]
+    owner = world.server.read(JOB, "tuned")["metadata"]["uid"]
+    for job in world.server.all("Job"):
+        assert [(each["uid"], each["controller"]) for each in job["metadata"]["ownerReferences"]] == [(owner, True)]
 
 
 @given(seed=seeds, moment=st.floats(min_value=0, max_value=40), back=st.booleans())

@@ -99,10 +99,10 @@ class SimulatedCluster(Cluster):
         return await self._write(lambda: self._server.apply_status(kind.value, name, version, dict(status)))
 
     async def add_owners(
-        self, kind: Kind, namespace: str, name: str, uid: str, owners: Sequence[Body], manager: str
+        self, kind: str, api_version: str, namespace: str, name: str, uid: str, owners: Sequence[Body], manager: str
     ) -> Body:
         references = [dict(owner) for owner in owners]
-        return await self._write(lambda: self._server.add_owners(kind.value, name, uid, references))
+        return await self._write(lambda: self._server.add_owners(kind, name, uid, references))
 
     async def set_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
         return await self._write(lambda: self._server.set_suspended(name, uid, suspend))
