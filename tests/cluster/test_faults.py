@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections import Counter
@@ -260,6 +261,21 @@ def test_a_result_is_found_again_on_the_volume_when_status_and_children_are_lost
     assert steps_of(bench, "erased") == ["prepare"]
     assert after["training"] == before["training"]
     assert after["fineTunedModel"] == before["fineTunedModel"]
+
+
+def test_jobs_whose_owner_was_taken_away_are_given_it_back(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("disowned"))
+    bench.wait_for_phase("finetunejob", "disowned", "Succeeded")
+    removal = json.dumps([{"op": "remove", "path": "/metadata/ownerReferences"}])
+    for job in bench.jobs_of("finetunejob", "disowned"):
+        bench.kubectl("patch", "job", job["metadata"]["name"], "--type=json", "-p", removal)
+    bench.wait_until(
+        lambda: all(job["metadata"].get("ownerReferences") for job in bench.jobs_of("finetunejob", "disowned")),
+        "owners",
+    )
+    bench.delete("finetunejob", "disowned")
+    gone = "finetune.dev/owner-name=disowned"
+    bench.wait_until(lambda: not bench.items("jobs", gone), "the Jobs go with their owner")
 
 
 @contextmanager
