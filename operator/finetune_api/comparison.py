@@ -20,7 +20,7 @@ from finetune_api.fields import (
 from finetune_api.runs import History, Progress, Run, Summary
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, SuiteSource
 from finetune_api.verdicts import Verdict, VerdictReason
-from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Resources, Retry
+from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Resources, Retry, TimeToLive
 
 TaskName = Annotated[str, Field(min_length=1, max_length=63)]
 
@@ -118,6 +118,9 @@ class ComparisonSpec(ApiModel):
     """Secrets of this namespace to pull the trainer image with."""
     retry: Retry = Retry()
     """What is done about failures of the infrastructure. It acts at once."""
+    ttl_seconds_after_finished: TimeToLive = None
+    """How long ended Jobs, their pods and logs are kept once all is over; for ever when it is left out. The resource
+    and what was made stay. It acts at once."""
 
 
 class ParseFailures(ApiModel):

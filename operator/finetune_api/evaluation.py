@@ -19,7 +19,7 @@ from finetune_api.fields import (
 from finetune_api.quantization import Quantization
 from finetune_api.runs import Attempts, History, Progress, QueuePosition, Run
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, SuiteSource
-from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Resources, Retry
+from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Resources, Retry, TimeToLive
 
 MOST_SHOTS = 8
 
@@ -72,6 +72,9 @@ class EvaluationSpec(ApiModel):
     """Secrets of this namespace to pull the trainer image with."""
     retry: Retry = Retry()
     """What is done about failures of the infrastructure. It acts at once."""
+    ttl_seconds_after_finished: TimeToLive = None
+    """How long ended Jobs, their pods and logs are kept once all is over; for ever when it is left out. The resource
+    and what was made stay. It acts at once."""
     suspend: bool = False
     """true stops the work; false goes on. It acts at once."""
 

@@ -25,7 +25,7 @@ from finetune_api.quantization import Attention, Method, Precision, Quantization
 from finetune_api.runs import Attempts, History, Placement, Progress, QueuePosition, Run, Summary
 from finetune_api.sources import Artifacts, BaseModelSource, ClaimPath, ConfigMapKey, DatasetSource, SuiteSource
 from finetune_api.tracking import Tracking
-from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Retry, TrainingResources
+from finetune_api.workload import ImagePullSecrets, PriorityClassName, QueueName, Retry, TimeToLive, TrainingResources
 
 
 class Overlong(StrEnum):
@@ -215,6 +215,9 @@ class FineTuneJobSpec(ApiModel):
     """What is written beside the adapter."""
     retry: Retry = Retry()
     """What is done about failures of the infrastructure. It acts at once."""
+    ttl_seconds_after_finished: TimeToLive = None
+    """How long ended Jobs, their pods and logs are kept once all is over; for ever when it is left out. The resource
+    and what was made stay. It acts at once."""
     deadline_seconds: Annotated[int, Field(ge=60, le=31_536_000)] | None = None
     """How long the training may run, over all attempts; what it waits, or is suspended, is not counted. Then it fails,
     its last checkpoint kept. It acts on the next pod; one that fails for it goes on from there once it is raised."""

@@ -150,5 +150,6 @@ ImagePullSecrets = Annotated[
     ),
 ]
 PriorityClassName = ObjectName | None
+TimeToLive = Annotated[int, Field(ge=0, le=31_536_000)] | None
 QueueName = ObjectName | None
 """Name of a Kueue LocalQueue of the namespace."""

@@ -24,6 +24,7 @@ from finetune_operator.plan.actions import (
     DeleteJob,
     DeleteReplicate,
     EmitEvent,
+    ExpireJob,
     KeepReport,
     MakeSureItIsGone,
     Manifest,
@@ -81,8 +82,8 @@ class Applier:
                 return True
             case DeleteJob() | DeleteEvaluation() | DeleteReplicate():
                 await self._delete(action)
-            case ShareEvaluation() | OwnJob():
-                await self._add_owners(action)
+            case ShareEvaluation() | OwnJob() | ExpireJob():
+                await self._mark(action)
             case MakeSureItIsGone():
                 await self._make_sure_it_is_gone(action)
             case KeepReport():
@@ -181,27 +182,31 @@ class Applier:
     def _standing_in_the_way(self, reason: Reason, message: str, retry_seconds: float = REFUSED_SECONDS) -> Obstacle:
         return Obstacle(reason, message, self.now, retry_seconds)
 
-    async def _add_owners(self, action: ShareEvaluation | OwnJob) -> None:
+    async def _mark(self, action: ShareEvaluation | OwnJob | ExpireJob) -> None:
         match action:
             case ShareEvaluation(name, uid, owners):
                 await self._share(name, uid, owners)
-            case OwnJob(name, uid, owner):
-                await self._own(name, uid, owner)
+            case OwnJob() | ExpireJob():
+                await self._look_after(action)
 
     async def _share(self, name: str, uid: str, owners: tuple[Mapping[str, Any], ...]) -> None:
         kind, namespace, manager = Kind.EVALUATION.value, self.resource.key.namespace, f"{MANAGER}-{self.resource.uid}"
         self._remember(await self.cluster.add_owners(kind, API_VERSION, namespace, name, uid, owners, manager))
 
-    async def _own(self, name: str, uid: str, owner: Mapping[str, Any]) -> None:
-        """A Job that is gone, or another one by now, needs no owner of ours."""
+    async def _look_after(self, job: OwnJob | ExpireJob) -> None:
+        """A Job that is gone, or another one by now, needs nothing of this any more."""
         namespace = self.resource.key.namespace
         try:
-            answer = await self.cluster.add_owners("Job", "batch/v1", namespace, name, uid, (owner,), MANAGER)
+            match job:
+                case OwnJob(name, uid, owner):
+                    answer = await self.cluster.add_owners("Job", "batch/v1", namespace, name, uid, (owner,), MANAGER)
+                    log.info("gave Job %s/%s its owner back", namespace, name)
+                case ExpireJob(name, uid, seconds):
+                    answer = await self.cluster.set_ttl(namespace, name, uid, seconds)
         except ApiError as error:
-            if error.status not in (NOT_FOUND, CONFLICT):
+            if error.status not in (NOT_FOUND, CONFLICT, INVALID):
                 raise
             return
-        log.info("gave Job %s/%s its owner back", namespace, name)
         self._remember(answer)
 
     async def _make_sure_it_is_gone(self, action: MakeSureItIsGone) -> None:

@@ -154,6 +154,12 @@ class Cluster:
         """A Job's spec.suspend, and nothing else of it."""
         return await self._set_suspended(path_of("batch/v1", "Job", namespace, name), uid, suspend)
 
+    async def set_ttl(self, namespace: str, name: str, uid: str, seconds: int) -> Body:
+        """A Job's spec.ttlSecondsAfterFinished, and nothing else of it."""
+        body = {"metadata": {"uid": uid}, "spec": {"ttlSecondsAfterFinished": seconds}}
+        path = path_of("batch/v1", "Job", namespace, name)
+        return await self._request(Verb.PATCH, path, body, query={"fieldManager": MANAGER}, content_type=MERGE)
+
     async def set_replicate_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
         """The same of a FineTuneJob."""
         path = path_of(API_VERSION, Kind.FINE_TUNE_JOB.value, namespace, name)

@@ -102,6 +102,7 @@ def job_view(body: Raw) -> JobView | None:
         image=_trainer_image(spec),
         pods=int(spec.get("completions") or 1),
         orphaned=not metadata.get("ownerReferences"),
+        ttl_seconds=spec.get("ttlSecondsAfterFinished"),
         queue=metadata["labels"].get(QUEUE_LABEL, ""),
     )
 

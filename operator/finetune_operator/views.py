@@ -119,6 +119,8 @@ class JobView:
     """Pods that work together in it."""
     orphaned: bool = False
     """Whether somebody took its ownerReferences away: it would outlive its resource."""
+    ttl_seconds: int | None = None
+    """How long Kubernetes keeps it after its end; for ever where that is not said."""
     queue: str = ""
     """The LocalQueue of Kueue's that it waits in. Kueue alone holds it then, and lets it go."""
 

@@ -263,6 +263,16 @@ def test_a_result_is_found_again_on_the_volume_when_status_and_children_are_lost
     assert after["fineTunedModel"] == before["fineTunedModel"]
 
 
+def test_ended_jobs_go_after_their_time_to_live_and_what_was_made_stays(bench: Workbench) -> None:
+    bench.apply(fine_tune_job("expiring", ttlSecondsAfterFinished=0))
+    before = bench.wait_for_phase("finetunejob", "expiring", "Succeeded")
+    bench.wait_until(lambda: not bench.jobs_of("finetunejob", "expiring"), "the Jobs are gone")
+    operator_calm.wait_until_it_stands_still(bench)
+    assert not bench.jobs_of("finetunejob", "expiring")
+    assert bench.status("finetunejob", "expiring")["phase"] == "Succeeded"
+    assert bench.get("finetunedmodel", before["fineTunedModel"]) is not None
+
+
 def test_jobs_whose_owner_was_taken_away_are_given_it_back(bench: Workbench) -> None:
     bench.apply(fine_tune_job("disowned"))
     bench.wait_for_phase("finetunejob", "disowned", "Succeeded")

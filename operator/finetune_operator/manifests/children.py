@@ -77,6 +77,7 @@ def follow_up_comparison(job: FineTuneJobResource, run: str, spec: FineTuneJobSp
         queue_name=spec.queue_name,
         image_pull_secrets=spec.image_pull_secrets,
         retry=spec.retry,
+        ttl_seconds_after_finished=spec.ttl_seconds_after_finished,
     )
     name = model_name(job.key.name, job.uid, run)
     manifest = _manifest(Kind.COMPARISON, job, run, name, wanted.to_manifest())
@@ -109,6 +110,7 @@ def evaluation(
         queue_name=spec.queue_name,
         image_pull_secrets=spec.image_pull_secrets,
         retry=spec.retry,
+        ttl_seconds_after_finished=spec.ttl_seconds_after_finished,
     )
     manifest = _manifest(Kind.EVALUATION, comparison, run, evaluation_name(digest), wanted.to_manifest())
     manifest["metadata"]["ownerReferences"] = [owner_reference(comparison, controller=False)]

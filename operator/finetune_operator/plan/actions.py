@@ -39,6 +39,16 @@ class OwnJob:
 
 
 @dataclass(frozen=True)
+class ExpireJob:
+    """Say how long Kubernetes keeps a Job that has ended. One that was made with this could be gone before anybody had
+    read what its pod left."""
+
+    name: str
+    uid: str
+    ttl_seconds: int
+
+
+@dataclass(frozen=True)
 class DeleteEvaluation:
     """DELETE an Evaluation that the operator made and that failed before this run."""
 
@@ -140,6 +150,7 @@ Action = (
     CreateChild
     | DeleteJob
     | OwnJob
+    | ExpireJob
     | DeleteEvaluation
     | DeleteReplicate
     | SuspendJob

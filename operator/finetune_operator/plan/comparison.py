@@ -24,7 +24,7 @@ from finetune_operator.plan.comparison_situation import Situation
 from finetune_operator.plan.conditions import Wanted
 from finetune_operator.plan.cost import cost_of
 from finetune_operator.plan.outcomes import Broken
-from finetune_operator.plan.pursuit import Hold, Pursuit, orphaned_jobs, pursue, superseded_jobs
+from finetune_operator.plan.pursuit import Hold, Pursuit, expired_jobs, orphaned_jobs, pursue, superseded_jobs
 from finetune_operator.plan.reporting import (
     Report,
     acknowledged,
@@ -47,7 +47,8 @@ def plan(observed: ObservedComparison, now: datetime) -> Plan:
     ended = course.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
     decided = Plan(acknowledged(observed.comparison)) if ended else _work(situation)
     orphans = orphaned_jobs(observed.children, observed.comparison)
-    return replace(decided, actions=(*decided.actions, *stale, *orphans))
+    expired = expired_jobs(observed.children, observed.comparison.spec.ttl_seconds_after_finished) if ended else ()
+    return replace(decided, actions=(*decided.actions, *stale, *orphans, *expired))
 
 
 def _work(situation: Situation) -> Plan:

@@ -20,7 +20,15 @@ from finetune_operator.plan.attempts import Done, Paused, Running, State, Suspen
 from finetune_operator.plan.conditions import Wanted
 from finetune_operator.plan.lifecycle import Course
 from finetune_operator.plan.outcomes import Broken
-from finetune_operator.plan.pursuit import Hold, Pursuit, orphaned_jobs, progress_of, pursue, superseded_jobs
+from finetune_operator.plan.pursuit import (
+    Hold,
+    Pursuit,
+    expired_jobs,
+    orphaned_jobs,
+    progress_of,
+    pursue,
+    superseded_jobs,
+)
 from finetune_operator.plan.reporting import (
     Report,
     acknowledged,
@@ -81,7 +89,8 @@ def plan(observed: ObservedEvaluation, now: datetime) -> Plan:
     ended = course.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
     decided = Plan(acknowledged(observed.evaluation)) if ended else _work(_with_attempts(situation))
     orphans = orphaned_jobs(observed.children, observed.evaluation)
-    return replace(decided, actions=(*decided.actions, *stale, *orphans))
+    expired = expired_jobs(observed.children, observed.evaluation.spec.ttl_seconds_after_finished) if ended else ()
+    return replace(decided, actions=(*decided.actions, *stale, *orphans, *expired))
 
 
 def _with_attempts(situation: Situation) -> Situation:

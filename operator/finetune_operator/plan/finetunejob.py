@@ -35,7 +35,15 @@ from finetune_operator.plan.finetunejob_situation import (
     train_needs,
 )
 from finetune_operator.plan.outcomes import Broken
-from finetune_operator.plan.pursuit import Hold, Pursuit, orphaned_jobs, progress_of, pursue, superseded_jobs
+from finetune_operator.plan.pursuit import (
+    Hold,
+    Pursuit,
+    expired_jobs,
+    orphaned_jobs,
+    progress_of,
+    pursue,
+    superseded_jobs,
+)
 from finetune_operator.plan.reporting import Report, attempt_follows, failure_report, place_of, still, told
 from finetune_operator.plan.waiting import STARTING
 from finetune_operator.views import FineTunedModelResource
@@ -54,7 +62,8 @@ def plan(observed: ObservedFineTuneJob, now: datetime) -> Plan:
     decided = _after_the_end(situation) if ended else _work(situation.with_attempts())
     boosts = kueue.boosts(observed.children, course.run, observed.settings)
     orphans = orphaned_jobs(observed.children, observed.job)
-    return replace(decided, actions=(*decided.actions, *boosts, *stale, *orphans))
+    expired = expired_jobs(observed.children, observed.job.spec.ttl_seconds_after_finished) if ended else ()
+    return replace(decided, actions=(*decided.actions, *boosts, *stale, *orphans, *expired))
 
 
 def _work(situation: Situation) -> Plan:

@@ -14,7 +14,7 @@ from finetune_api.group import Step
 from finetune_api.runs import Progress, Run
 from finetune_operator.manifests.ownership import owner_reference
 from finetune_operator.plan import attempts, kueue, lifecycle
-from finetune_operator.plan.actions import Action, ActivateWorkload, DeleteJob, OwnJob, SuspendJob
+from finetune_operator.plan.actions import Action, ActivateWorkload, DeleteJob, ExpireJob, OwnJob, SuspendJob
 from finetune_operator.plan.attempts import Absent, Paused, State, Suspended, Waiting
 from finetune_operator.plan.creation import create
 from finetune_operator.views import AnyResource, Child, Children, JobState
@@ -120,6 +120,15 @@ def orphaned_jobs(children: Children, resource: AnyResource) -> tuple[Action, ..
     owner = owner_reference(resource)
     jobs = (item.job for item in children.items if item.job.orphaned and not item.job.deleting)
     return tuple(OwnJob(job.name, job.uid, owner) for job in jobs)
+
+
+def expired_jobs(children: Children, ttl_seconds: int | None) -> tuple[Action, ...]:
+    """Ended Jobs that Kubernetes is to remove after a while: for resources whose end stands in their status, and which
+    have no use for them any more."""
+    if ttl_seconds is None:
+        return ()
+    ended = (item.job for item in children.items if item.job.state is not JobState.ACTIVE and not item.job.deleting)
+    return tuple(ExpireJob(job.name, job.uid, ttl_seconds) for job in ended if job.ttl_seconds != ttl_seconds)
 
 
 def superseded_jobs(children: Children, run: Run) -> tuple[Action, ...]:

@@ -124,6 +124,15 @@ async def test_of_a_job_nothing_but_its_suspend_is_patched(server: Server, clust
     assert request.body == {"metadata": {"uid": "uid"}, "spec": {"suspend": True}}
 
 
+async def test_of_an_ended_job_nothing_but_its_time_to_live_is_patched(server: Server, cluster: Cluster) -> None:
+    server.answer(200, {})
+    await cluster.set_ttl("research", "job", "uid", 3600)
+    (request,) = server.requests
+    assert (request.method, request.path) == ("PATCH", "/apis/batch/v1/namespaces/research/jobs/job")
+    assert request.content_type == "application/merge-patch+json"
+    assert request.body == {"metadata": {"uid": "uid"}, "spec": {"ttlSecondsAfterFinished": 3600}}
+
+
 async def test_of_kueues_workload_nothing_but_what_is_meant_is_patched(server: Server, cluster: Cluster) -> None:
     workload = workload_view(workload_of(job_of(fine_tune_job(), Step.TRAIN)))
     assert workload is not None

@@ -103,6 +103,8 @@ def traces(body: Raw) -> frozenset[str]:
     def note(change: Change) -> None:
         if change.type == "ADDED" and change.body["kind"] not in ("Pod", "Event", "FineTunedModel"):
             made.append({"kind": change.body["kind"], "labels": _labels(change.body), "spec": change.body.get("spec")})
+        elif change.body["kind"] == "Job" and "ttlSecondsAfterFinished" in change.body["spec"]:
+            made.append({"job": _labels(change.body), "ttl": change.body["spec"]["ttlSecondsAfterFinished"]})
 
     async def tell(world: World) -> None:
         world.apply(*surroundings(body))

@@ -222,6 +222,26 @@ def test_a_strangers_job_of_the_same_name_is_never_touched() -> None:
     assert [write for write in world.server.writes if write.verb in ("delete", "suspend")] == []
 
 
+@given(seed=seeds, ttl=st.sampled_from([0, 30, 3600]), kill=st.floats(min_value=0, max_value=60))
+@examples(15)
+def test_ended_jobs_go_after_their_time_to_live_and_nothing_is_done_again(seed: int, ttl: int, kill: float) -> None:
+    follow_up = {"suite": {"builtin": "finance"}}
+
+    async def tell(world: World) -> None:
+        world.apply(fine_tune_job(evaluation=follow_up, ttlSecondsAfterFinished=ttl))
+        await asyncio.sleep(kill)
+        world.restart_operators()
+        await world.until(lambda: "verdict" in str(world.status(JOB, "tuned").get("summary")), "a verdict")
+        world.server.annotate(JOB.value, "tuned", "research/note", "looked at")
+        await asyncio.sleep(ttl + 600)
+
+    world = story(tell, seed=seed)
+    assert world.phase(JOB, "tuned") == "Succeeded"
+    assert (world.jobs(), world.server.all("Pod")) == ([], [])
+    assert set(Counter(world.trainer.computed).values()) == {1}
+    assert not world.made_twice()
+
+
 @given(seed=seeds, moment=st.floats(min_value=0, max_value=40))
 @examples(10)
 def test_owners_that_are_taken_from_the_jobs_are_given_back(seed: int, moment: float) -> None:

@@ -117,6 +117,12 @@ class ApiServer:
         self.writes.append(Write("suspend", "Job", name))
         return self._changed({**job, "spec": {**job["spec"], "suspend": suspend}})
 
+    def set_ttl(self, name: str, uid: str, seconds: int) -> Raw:
+        job = self.read("Job", name)
+        self._demand_uid(job, uid)
+        self.writes.append(Write("expire", "Job", name))
+        return self._changed({**job, "spec": {**job["spec"], "ttlSecondsAfterFinished": seconds}})
+
     def set_replicate_suspended(self, name: str, uid: str, suspend: bool) -> Raw:
         self._demand_uid(self.read(Kind.FINE_TUNE_JOB.value, name), uid)
         self.writes.append(Write("suspend", Kind.FINE_TUNE_JOB.value, name))

@@ -55,6 +55,8 @@ class Machinery:
         name = change.body["metadata"]["name"]
         if change.type == "ADDED" and change.body["kind"] == "Job" and name not in self.ignored:
             self._start(self._drive(change.body))
+        if change.type == "MODIFIED" and change.body["kind"] == "Job" and _time_to_live(change.body) is not None:
+            self._start(self._expire(change.body))
         if change.type == "ADDED" or change.type == "DELETED":
             self._start(self._collect(change))
 
@@ -80,6 +82,13 @@ class Machinery:
                 self._mark_deleted(body)
             else:
                 self._server.remove(body["kind"], body["metadata"]["name"])
+
+    async def _expire(self, job: Raw) -> None:
+        """What Kubernetes' TTL controller does with a Job that has ended."""
+        await asyncio.sleep((_time_to_live(job) or 0) + 0.01)
+        there = self._current(job)
+        if there is not None and _time_to_live(there) == _time_to_live(job):
+            self._server.remove("Job", job["metadata"]["name"])
 
     def _mark_deleted(self, pod: Raw) -> None:
         there = self._server.find("Pod", pod["metadata"]["name"])
@@ -202,6 +211,12 @@ class Machinery:
         if there is not None:
             there["status"] = {"phase": phase, "containerStatuses": [{"name": "trainer", "state": state}]}
             self._server.report(there)
+
+
+def _time_to_live(job: Raw) -> int | None:
+    """Of a Job that has ended and has one."""
+    seconds: int | None = job["spec"].get("ttlSecondsAfterFinished") if job.get("status", {}).get("conditions") else None
+    return seconds
 
 
 def _step(body: Raw) -> tuple[str, str, str, str]:

@@ -107,6 +107,9 @@ class SimulatedCluster(Cluster):
     async def set_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
         return await self._write(lambda: self._server.set_suspended(name, uid, suspend))
 
+    async def set_ttl(self, namespace: str, name: str, uid: str, seconds: int) -> Body:
+        return await self._write(lambda: self._server.set_ttl(name, uid, seconds))
+
     async def set_replicate_suspended(self, namespace: str, name: str, uid: str, suspend: bool) -> Body:
         return await self._write(lambda: self._server.set_replicate_suspended(name, uid, suspend))
 
