@@ -215,7 +215,9 @@ class Machinery:
 
 def _time_to_live(job: Raw) -> int | None:
     """Of a Job that has ended and has one."""
-    seconds: int | None = job["spec"].get("ttlSecondsAfterFinished") if job.get("status", {}).get("conditions") else None
+    seconds: int | None = (
+        job["spec"].get("ttlSecondsAfterFinished") if job.get("status", {}).get("conditions") else None
+    )
     return seconds
 
 

@@ -67,7 +67,13 @@ async def compared_job(world: World) -> None:
     world.apply(fine_tune_job(evaluation=FINANCE))
 
 
-STORIES_UNDER_FIRE: dict[Story, int] = {one_job: 4, compared_job: 4, business: 2, a_recipe: 1}
+async def expiring_jobs(world: World) -> None:
+    """The same, and Kubernetes removes the Jobs soon after the end."""
+    world.trainer.endings["tuned", "train"] = [fails(ExitCode.INFRASTRUCTURE, Reason.STORAGE_FAILED)]
+    world.apply(fine_tune_job(evaluation=FINANCE, ttlSecondsAfterFinished=10))
+
+
+STORIES_UNDER_FIRE: dict[Story, int] = {one_job: 4, compared_job: 4, expiring_jobs: 3, business: 2, a_recipe: 1}
 """With how often each is told."""
 
 
