@@ -103,7 +103,6 @@ class Reason(StrEnum):
     INSUFFICIENT_GPU_MEMORY = "InsufficientGPUMemory"
     SHARED_GPU = "SharedGPU"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
-    SUPERSEDED = "Superseded"
     # The machine's
     OUT_OF_MEMORY = "OutOfMemory"
     HOST_MEMORY_EXCEEDED = "HostMemoryExceeded"
