@@ -62,18 +62,20 @@ def test_energy_is_the_difference_of_the_gpus_own_counter_and_the_next_plan_lear
 
 
 def test_a_guard_rests_between_micro_batches_and_says_so(bench: Workbench) -> None:
-    # The limit is on a mean over 30 seconds, which a shorter training does not have.
-    bench.apply(fine_tune_job("throttled", training={**LONG, "epochs": 800}, guard={"maxPowerWatts": 180}))
+    # The limit is on a mean over 30 seconds, which a shorter training does not have; a GPU draws 100 W (idle 50, busy
+    # 250) also where other work leaves the training a quarter of the machine.
+    bench.apply(fine_tune_job("throttled", training={**LONG, "epochs": 350}, guard={"maxPowerWatts": 100}))
     told = bench.wait_for_reason("finetunejob", "throttled", "Throttled")
-    assert "spec.guard.maxPowerWatts (180 W)" in told["message"]
-    guard = bench.wait_for_phase("finetunejob", "throttled", "Succeeded")["training"]["guard"]
+    assert "spec.guard.maxPowerWatts (100 W)" in told["message"]
+    guard = bench.wait_for_phase("finetunejob", "throttled", "Succeeded", seconds=300)["training"]["guard"]
     assert float(guard["throttledSeconds"]) > 1
-    assert float(guard["highestMeanWatts"]) <= 180
+    assert float(guard["highestMeanWatts"]) <= 100
 
 
 def test_an_overheated_gpu_pauses_the_training_which_goes_on_when_it_is_cool(bench: Workbench) -> None:
-    # Idle 56 °C, busy 80 °C, and 70 °C after 5 seconds: a fast machine is not done before.
-    with all_gpus_like(bench.cluster, ambient=50, resistance=0.12, tau=5):
+    # Idle 60 °C, busy 100 °C, and 70 °C within 5 seconds, so that a fast machine is not done before; with a quarter of
+    # the machine it still gets there.
+    with all_gpus_like(bench.cluster, ambient=50, resistance=0.2, tau=5):
         bench.apply(
             fine_tune_job(
                 "hot",
